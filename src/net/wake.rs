@@ -58,22 +58,52 @@ impl Doorbell {
 
 /// Periodic wake-ups of the worker whose thread calls this.
 pub fn every(period: Duration) -> io::Result<Wakeups> {
+    let timerfd = timerfd()?;
+    set_timerfd(&timerfd, period, period)?;
+    Wakeups::new(timerfd)
+}
+
+/// One wake-up at a time, of the worker on whose thread it was made, as soon as it was set to.
+pub struct Alarm {
+    wakeups: Wakeups,
+}
+
+impl Alarm {
+    /// It is not set.
+    pub fn new() -> io::Result<Alarm> {
+        Ok(Alarm { wakeups: Wakeups::new(timerfd()?)? })
+    }
+
+    /// Goes off once when this time has passed, and not when it was set to before. None: never.
+    pub fn set(&self, after: Option<Duration>) {
+        // Nothing at all would mean never.
+        let wait = after.map_or(Duration::ZERO, |after| after.max(Duration::from_nanos(1)));
+        let set = set_timerfd(&self.wakeups.counter, wait, Duration::ZERO);
+        debug_assert!(set.is_ok(), "a timerfd takes every time");
+    }
+
+    /// Waits until it goes off.
+    pub async fn rung(&self) -> io::Result<()> {
+        self.wakeups.next().await.map(drop)
+    }
+}
+
+fn timerfd() -> io::Result<OwnedFd> {
     // SAFETY: the call takes no pointers.
-    let descriptor =
-        unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC | libc::TFD_NONBLOCK) };
-    let timerfd = own(descriptor)?;
-    let step = libc::timespec {
-        tv_sec: period.as_secs().try_into().unwrap_or(libc::time_t::MAX),
-        tv_nsec: period.subsec_nanos().into(),
+    own(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC | libc::TFD_NONBLOCK) })
+}
+
+/// Lets a timer go off after a while and then again and again, or once if `period` is nothing; never if `first` is.
+fn set_timerfd(timerfd: &impl AsRawFd, first: Duration, period: Duration) -> io::Result<()> {
+    let time = |duration: Duration| libc::timespec {
+        tv_sec: duration.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+        tv_nsec: duration.subsec_nanos().into(),
     };
-    let schedule = libc::itimerspec { it_interval: step, it_value: step };
+    let schedule = libc::itimerspec { it_interval: time(period), it_value: time(first) };
     // SAFETY: `schedule` is valid for the call and a null pointer is allowed for the old value.
     let result =
         unsafe { libc::timerfd_settime(timerfd.as_raw_fd(), 0, &raw const schedule, std::ptr::null_mut()) };
-    if result != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Wakeups::new(timerfd)
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Where the one task that waits for something leaves its waker.

@@ -9,7 +9,8 @@ use crate::net::wait_queue::WaitQueue;
 use crate::net::wake::YieldToKernel;
 
 /// Lets tasks take steps until these cost `per_turn`; then a turn of the loop, with its input and
-/// output, comes first. Tasks that wait go on in the order of their arrival.
+/// output, comes first. Tasks that wait go on in the order of their arrival. Cloning gives another hold on the same budget.
+#[derive(Clone)]
 pub struct WorkBudget {
     inner: Rc<BudgetState>,
 }

@@ -1,6 +1,19 @@
-//! QUIC (RFC 9000), without what is spoken on it.
+//! QUIC (RFC 9000) as a server, without what is spoken on it.
 //!
-//! quinn-proto knows the protocol and does no I/O.
+//! quinn-proto knows the protocol and does no I/O. Here it gets datagrams and time, once for each socket of a worker
+//! ([`endpoint`]), and what a connection and its streams are to a task ([`connection`], [`streams`]). Which worker has a
+//! connection is said by its ids ([`connection_id`]), so that the kernel can steer by them.
 
+pub mod admission;
+pub mod connection;
 pub mod connection_id;
+mod core;
+pub mod end;
+pub mod endpoint;
+pub mod forwarding;
+mod outgoing;
 pub mod settings;
+mod shared;
+pub mod streams;
+#[cfg(test)]
+mod tests;

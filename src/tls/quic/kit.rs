@@ -62,3 +62,11 @@ pub(crate) fn client(alpn: &[u8], has_certificate: bool) -> Arc<ClientConfig> {
     config.alpn_protocols = vec![alpn.to_vec()];
     Arc::new(config)
 }
+
+/// A listener that offers TLS 1.2 alone.
+pub(crate) fn old_tls() -> Arc<DownstreamTls> {
+    let offer = tls_policy::intersect(&[0x0303], &[0xc02b, 0x1301]).offer.unwrap();
+    let (index, _) = CertificateIndex::new(&[Arc::new(made("localhost").0)], SniMatch::Wildcard);
+    let resolver = Arc::new(Resolver { index: Arc::new(index), refuses_unknown: true });
+    Arc::new(DownstreamTls::new(&offer, resolver, None, None, &[]).unwrap())
+}

@@ -1,0 +1,415 @@
+//! The endpoint of one socket without its socket: datagrams and time in, datagrams out.
+
+use std::collections::BTreeSet;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use quinn_proto::ConnectionHandle;
+use quinn_proto::DatagramEvent;
+use quinn_proto::EcnCodepoint;
+use quinn_proto::Endpoint;
+use quinn_proto::Incoming;
+use quinn_proto::Transmit;
+use quinn_proto::VarInt;
+
+use crate::quic::admission::Admission;
+use crate::quic::admission::Admit;
+use crate::quic::admission::Newcomer;
+use crate::quic::connection::QuicConnection;
+use crate::quic::connection_id::ConnectionIds;
+use crate::quic::forwarding::ReceivedDatagram;
+use crate::quic::outgoing::Outgoing;
+use crate::quic::outgoing::PacketSink;
+use crate::quic::settings;
+use crate::quic::settings::QuicServer;
+use crate::quic::shared::QuicShared;
+use crate::quic::shared::QuicState;
+use crate::quic::shared::WorkList;
+use crate::tls::quic::QuicFacts;
+use crate::tls::quic::begin_step;
+use crate::tls::quic_keys::QuicKeys;
+
+/// Datagrams of a connection that leave in one system call. quinn-proto paces, and other connections have their turn.
+const MAX_SEGMENTS: usize = 16;
+
+/// Such calls for one connection before the next one has its turn, and for all before the loop has one.
+const CALLS_PER_CONNECTION: usize = 4;
+const CALLS_PER_TURN: usize = 64;
+
+/// See the module.
+pub(super) struct EndpointCore {
+    endpoint: Endpoint,
+    ids: ConnectionIds,
+    /// None: nobody may begin, as with a client.
+    server: Option<QuicServer>,
+    admit: Admit,
+    /// By the number that quinn-proto has given them, which it gives again.
+    connections: Vec<Option<Rc<QuicShared>>>,
+    pub(super) work: Rc<WorkList>,
+    /// Clients whose handshake has not begun, at most as many as the settings say.
+    incoming: VecDeque<Incoming>,
+    half_open: usize,
+    open: usize,
+    /// When each connection is to be looked at: no later than its next timeout.
+    timers: BTreeSet<(Instant, usize)>,
+    is_draining: bool,
+    /// What the endpoint answers by itself.
+    answer: Vec<u8>,
+    pub(super) outgoing: Outgoing,
+    turn: Vec<Rc<QuicShared>>,
+    pub(super) counters: EndpointCounters,
+}
+
+/// What was counted at one socket, since it is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndpointCounters {
+    pub received_datagrams: u64,
+    pub sent_datagrams: u64,
+    /// Given to the kernel and not taken.
+    pub lost_sending: u64,
+    /// Handed to another worker, and lost on the way there.
+    pub forwarded: u64,
+    pub lost_forwarding: u64,
+    /// Clients that began, that had to show their address first, and that were not let in.
+    pub accepted: u64,
+    pub retried: u64,
+    pub refused: u64,
+    pub ignored: u64,
+    /// Handshakes whose first message was not good enough.
+    pub rejected: u64,
+}
+
+/// Whether everything has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flushed {
+    All,
+    /// Others are to have their turn first.
+    More,
+    /// The kernel takes no more now.
+    Blocked,
+}
+
+impl EndpointCore {
+    pub(super) fn new(
+        ids: ConnectionIds,
+        keys: &QuicKeys,
+        server: Option<QuicServer>,
+        admit: Admit,
+    ) -> EndpointCore {
+        let config = Arc::new(settings::endpoint_config(&ids, keys));
+        let server_config = server.as_ref().map(|server| Arc::clone(&server.config));
+        EndpointCore {
+            endpoint: Endpoint::new(config, server_config, true, None),
+            ids,
+            server,
+            admit,
+            connections: Vec::new(),
+            work: Rc::default(),
+            incoming: VecDeque::new(),
+            half_open: 0,
+            open: 0,
+            timers: BTreeSet::new(),
+            is_draining: false,
+            answer: Vec::new(),
+            outgoing: Outgoing::default(),
+            turn: Vec::new(),
+            counters: EndpointCounters::default(),
+        }
+    }
+
+    /// What new clients are offered from now on.
+    pub(super) fn set_server(&mut self, server: QuicServer) {
+        self.endpoint.set_server_config(Some(Arc::clone(&server.config)));
+        self.server = Some(server);
+    }
+
+    /// Lets nobody begin any more.
+    pub(super) fn begin_drain(&mut self) {
+        self.is_draining = true;
+    }
+
+    /// Connections that are not forgotten yet.
+    pub(super) fn open(&self) -> usize {
+        self.open
+    }
+
+    pub(super) fn has_incoming(&self) -> bool {
+        !self.incoming.is_empty()
+    }
+
+    /// The index of the socket whose worker a datagram is for, if it is another.
+    pub(super) fn stranger(&self, datagram: &[u8]) -> Option<u32> {
+        let owner = self.ids.owner_of_datagram(datagram)?;
+        (owner.index != self.ids.place().index).then_some(owner.index)
+    }
+
+    /// Takes a datagram that is for this socket. What follows is sent by [`EndpointCore::flush`], save answers to clients
+    /// that have no connection.
+    pub(super) fn receive(&mut self, now: Instant, datagram: ReceivedDatagram, sink: &mut impl PacketSink) {
+        self.counters.received_datagrams += 1;
+        let local = datagram.local.map(|local| local.ip);
+        let ecn = EcnCodepoint::from_bits(datagram.ecn);
+        self.answer.clear();
+        let (peer, bytes) = (datagram.peer, datagram.bytes);
+        match self.endpoint.handle(now, peer, local, ecn, bytes, &mut self.answer) {
+            Some(DatagramEvent::ConnectionEvent(handle, event)) => {
+                let Some(connection) = self.connection(handle) else { return };
+                let mut state = connection.state.borrow_mut();
+                if state.is_half_open {
+                    begin_step();
+                    state.connection.handle_event(event);
+                    state.note();
+                } else {
+                    state.connection.handle_event(event);
+                }
+                drop(state);
+                connection.touch();
+            }
+            Some(DatagramEvent::NewConnection(incoming)) => self.meet(incoming, sink),
+            Some(DatagramEvent::Response(transmit)) => self.send_answer(&transmit, sink),
+            None => {}
+        }
+    }
+
+    fn connection(&self, handle: ConnectionHandle) -> Option<Rc<QuicShared>> {
+        self.connections.get(handle.0)?.clone()
+    }
+
+    /// Whoever may be lying about his address has to come again while there are many; too many are refused.
+    fn meet(&mut self, incoming: Incoming, sink: &mut impl PacketSink) {
+        let waiting = self.half_open + self.incoming.len();
+        match self.server.as_ref().map(|server| server.limits) {
+            Some(limits) if !self.is_draining && waiting < limits.refuse_threshold => {
+                if waiting < limits.retry_threshold || incoming.remote_address_validated() {
+                    self.incoming.push_back(incoming);
+                    self.work.acceptor.wake();
+                    return;
+                }
+                self.counters.retried += 1;
+                self.answer.clear();
+                match self.endpoint.retry(incoming, &mut self.answer) {
+                    Ok(transmit) => self.send_answer(&transmit, sink),
+                    Err(error) => self.endpoint.ignore(error.into_incoming()),
+                }
+            }
+            _ => self.refuse(incoming, sink),
+        }
+    }
+
+    fn refuse(&mut self, incoming: Incoming, sink: &mut impl PacketSink) {
+        self.counters.refused += 1;
+        self.answer.clear();
+        let transmit = self.endpoint.refuse(incoming, &mut self.answer);
+        self.send_answer(&transmit, sink);
+    }
+
+    /// Begins the handshake of the client that has waited longest, if one waits.
+    pub(super) fn accept_next(&mut self, now: Instant, sink: &mut impl PacketSink) {
+        let Some(incoming) = self.incoming.pop_front() else { return };
+        let newcomer = Newcomer {
+            peer: incoming.remote_address(),
+            local: incoming.local_ip(),
+            is_validated: incoming.remote_address_validated(),
+        };
+        let Some(server) = self.server.clone().filter(|_| !self.is_draining) else {
+            return self.refuse(incoming, sink);
+        };
+        let serve = match (self.admit)(&newcomer) {
+            Admission::Serve(serve) => serve,
+            Admission::Refuse => return self.refuse(incoming, sink),
+            Admission::Ignore => {
+                self.counters.ignored += 1;
+                return self.endpoint.ignore(incoming);
+            }
+        };
+        self.answer.clear();
+        begin_step();
+        let accepted =
+            self.endpoint.accept(incoming, now, &mut self.answer, Some(Arc::clone(&server.config)));
+        let mut noted = QuicFacts::default();
+        noted.take_notes();
+        match accepted {
+            Ok((handle, connection)) => {
+                self.counters.accepted += 1;
+                let mut state = QuicState::new(connection, Some(server.tls), noted);
+                state.abandoned = VarInt::from_u32(server.limits.abandoned_connection);
+                state.abandoned_stream = VarInt::from_u32(server.limits.abandoned_stream);
+                serve(Ok(self.add(handle, state)));
+            }
+            Err(error) => {
+                self.counters.rejected += 1;
+                if let Some(transmit) = error.response {
+                    self.send_answer(&transmit, sink);
+                }
+                serve(Err(QuicState::failure_of_first_step(&noted, &error.cause)));
+            }
+        }
+    }
+
+    fn add(&mut self, handle: ConnectionHandle, state: QuicState) -> QuicConnection {
+        let connection = QuicShared::new(handle, state, &self.work);
+        if self.connections.len() <= handle.0 {
+            self.connections.resize_with(handle.0 + 1, || None);
+        }
+        self.connections[handle.0] = Some(Rc::clone(&connection));
+        self.open += 1;
+        self.half_open += 1;
+        connection.touch();
+        QuicConnection::new(connection)
+    }
+
+    /// When time has to pass next.
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.timers.first().map(|(due, _)| *due)
+    }
+
+    /// Lets time pass for connections that are due.
+    pub(super) fn expire(&mut self, now: Instant) {
+        while let Some((due, number)) = self.timers.first().copied().filter(|(due, _)| *due <= now) {
+            self.timers.remove(&(due, number));
+            let Some(connection) = self.connection(ConnectionHandle(number)) else { continue };
+            let mut state = connection.state.borrow_mut();
+            state.queued = None;
+            state.connection.handle_timeout(now);
+            drop(state);
+            connection.touch();
+        }
+    }
+
+    /// Looks at connections on which something has happened, and sends what they have to send.
+    pub(super) fn flush(&mut self, now: Instant, sink: &mut impl PacketSink) -> Flushed {
+        if !self.outgoing.send_held(sink) {
+            return Flushed::Blocked;
+        }
+        let mut turn = std::mem::take(&mut self.turn);
+        self.work.take(&mut turn);
+        let mut calls = 0;
+        let mut flushed = Flushed::All;
+        for connection in turn.drain(..) {
+            if flushed == Flushed::Blocked || calls >= CALLS_PER_TURN {
+                connection.touch();
+                continue;
+            }
+            // Of one that is forgotten, the number may be another's.
+            let known = self.connections.get(connection.handle.0).and_then(Option::as_ref);
+            if !known.is_some_and(|known| Rc::ptr_eq(known, &connection)) {
+                continue;
+            }
+            flushed = self.look_at(&connection, now, &mut calls, sink);
+        }
+        self.turn = turn;
+        self.counters.lost_sending += self.outgoing.take_lost();
+        match flushed {
+            Flushed::Blocked => Flushed::Blocked,
+            _ if self.work.is_empty() => Flushed::All,
+            _ => Flushed::More,
+        }
+    }
+
+    fn look_at(
+        &mut self,
+        connection: &Rc<QuicShared>,
+        now: Instant,
+        calls: &mut usize,
+        sink: &mut impl PacketSink,
+    ) -> Flushed {
+        let handle = connection.handle;
+        let mut state = connection.state.borrow_mut();
+        let state = &mut *state;
+        let mut is_drained = self.exchange_events(handle, state, now);
+        let mut flushed = Flushed::All;
+        for call in 0.. {
+            if call == CALLS_PER_CONNECTION {
+                connection.touch();
+                flushed = Flushed::More;
+                break;
+            }
+            self.outgoing.bytes.clear();
+            let next = state.connection.poll_transmit(now, MAX_SEGMENTS, &mut self.outgoing.bytes);
+            let Some(transmit) = next else { break };
+            *calls += 1;
+            self.counters.sent_datagrams += datagrams_of(&transmit);
+            if !self.outgoing.send(&transmit, sink) {
+                connection.touch();
+                flushed = Flushed::Blocked;
+                break;
+            }
+        }
+        // To send changes timers, and may be the last thing that is done.
+        is_drained |= self.exchange_events(handle, state, now);
+        if state.is_half_open && !state.connection.is_handshaking() {
+            state.is_half_open = false;
+            self.half_open -= 1;
+        }
+        let timeout = if is_drained { None } else { state.connection.poll_timeout() };
+        self.set_timer(handle, state, timeout);
+        if is_drained {
+            self.connections[handle.0] = None;
+            self.open -= 1;
+        }
+        flushed
+    }
+
+    /// Carries word between a connection and the endpoint, and to its tasks; true if the connection is forgotten.
+    fn exchange_events(&mut self, handle: ConnectionHandle, state: &mut QuicState, now: Instant) -> bool {
+        let mut is_drained = false;
+        while let Some(event) = state.connection.poll_endpoint_events() {
+            is_drained |= event.is_drained();
+            if let Some(answer) = self.endpoint.handle_event(handle, event) {
+                state.connection.handle_event(answer);
+            }
+        }
+        state.absorb_events(now);
+        is_drained
+    }
+
+    /// The time is moved only if it comes earlier: what comes too early does no harm, and most timers are put off.
+    fn set_timer(&mut self, handle: ConnectionHandle, state: &mut QuicState, timeout: Option<Instant>) {
+        let is_early_enough = state.queued.is_some_and(|queued| timeout.is_some_and(|due| queued <= due));
+        if is_early_enough {
+            return;
+        }
+        if let Some(queued) = state.queued {
+            self.timers.remove(&(queued, handle.0));
+        }
+        state.queued = timeout;
+        self.timers.extend(timeout.map(|due| (due, handle.0)));
+    }
+
+    fn send_answer(&mut self, transmit: &Transmit, sink: &mut impl PacketSink) {
+        self.counters.sent_datagrams += 1;
+        let bytes = self.answer.get(..transmit.size).unwrap_or_default();
+        self.outgoing.send_answer(transmit, bytes, sink);
+    }
+
+    /// Closes all connections with a code of the application; [`EndpointCore::flush`] tells the peers.
+    pub(super) fn close_all(&mut self, code: u32, reason: &'static [u8], now: Instant) {
+        for connection in self.connections.iter().flatten() {
+            if connection.state.borrow().end.is_none() {
+                connection.close(VarInt::from_u32(code), reason, now);
+            }
+        }
+    }
+}
+
+fn datagrams_of(transmit: &Transmit) -> u64 {
+    let segment = transmit.segment_size.unwrap_or(transmit.size).max(1);
+    transmit.size.div_ceil(segment) as u64
+}
+
+#[cfg(test)]
+impl EndpointCore {
+    /// Begins a connection to a server.
+    pub(super) fn connect(
+        &mut self,
+        now: Instant,
+        client: quinn_proto::ClientConfig,
+        (server, name): (std::net::SocketAddr, &str),
+    ) -> QuicConnection {
+        let (handle, connection) = self.endpoint.connect(now, client, server, name).unwrap();
+        let state = QuicState::new(connection, None, QuicFacts::default());
+        self.add(handle, state)
+    }
+}

@@ -1,0 +1,347 @@
+//! The endpoint of one socket of a worker: receives, lets time pass, and sends.
+
+use std::cell::Cell;
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+use std::time::Instant;
+
+use bytes::BytesMut;
+
+use crate::net::clock::instant_now;
+use crate::net::task;
+use crate::net::udp::datagrams::Datagrams;
+use crate::net::udp::datagrams::LocalAddress;
+use crate::net::udp::listening::ListeningUdp;
+use crate::net::udp::receive::ReceiveArena;
+use crate::net::udp::send::SendFailure;
+use crate::net::wake::Alarm;
+use crate::net::wake::WakerSlot;
+use crate::net::wake::Wakeups;
+use crate::net::wake::YieldToKernel;
+use crate::net::work_budget::WorkBudget;
+use crate::quic::admission::Admit;
+use crate::quic::connection_id::ConnectionIds;
+use crate::quic::core::EndpointCore;
+use crate::quic::core::EndpointCounters;
+use crate::quic::core::Flushed;
+use crate::quic::forwarding::ReceivedDatagram;
+use crate::quic::forwarding::SteeredGroup;
+use crate::quic::outgoing::PacketSink;
+use crate::quic::outgoing::Taken;
+use crate::quic::settings::QuicServer;
+use crate::tls::quic_keys::QuicKeys;
+
+/// Pieces that are received in one turn of the loop: of 64 datagrams at most each.
+const PIECES_PER_TURN: usize = 8;
+
+/// Timers go off no more often; those of QUIC are set in no smaller steps (RFC 9002 §6.1.2).
+const GRANULARITY: Duration = Duration::from_millis(1);
+
+/// What an endpoint is made of.
+pub struct EndpointParts {
+    /// One that cuts nothing into fragments, see [`ListeningUdp::without_fragments`].
+    pub socket: ListeningUdp,
+    pub ids: ConnectionIds,
+    pub keys: Arc<QuicKeys>,
+    pub server: QuicServer,
+    /// All that share the port.
+    pub group: SteeredGroup,
+    pub admit: Admit,
+    /// Each handshake that begins passes here.
+    pub handshakes: WorkBudget,
+    /// What the worker receives into.
+    pub arena: Rc<RefCell<ReceiveArena>>,
+}
+
+/// See the module. When it is dropped, its connections are closed and its socket is.
+pub struct QuicEndpoint {
+    tasks: Rc<EndpointTasks>,
+}
+
+/// What the tasks of an endpoint have in common.
+struct EndpointTasks {
+    socket: ListeningUdp,
+    core: RefCell<EndpointCore>,
+    group: SteeredGroup,
+    index: u32,
+    handshakes: WorkBudget,
+    arena: Rc<RefCell<ReceiveArena>>,
+    alarm: Alarm,
+    /// When it goes off.
+    armed: Cell<Option<Instant>>,
+    is_stopped: Cell<bool>,
+    /// Those tasks that wait for something of the kernel, by their number.
+    stops: [WakerSlot; TASKS],
+}
+
+/// Tasks that wait for something of the kernel.
+const TASKS: usize = 4;
+const RECEIVING: usize = 0;
+const FORWARDED: usize = 1;
+const ALARM: usize = 2;
+const SENDING: usize = 3;
+
+impl QuicEndpoint {
+    /// Begins its tasks. To be called on the worker's thread.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn start(parts: EndpointParts) -> io::Result<QuicEndpoint> {
+        let index = parts.ids.place().index;
+        let wakeups = parts.group.listen(index)?;
+        let core = EndpointCore::new(parts.ids, &parts.keys, Some(parts.server), parts.admit);
+        let tasks = Rc::new(EndpointTasks {
+            socket: parts.socket,
+            core: RefCell::new(core),
+            group: parts.group,
+            index,
+            handshakes: parts.handshakes,
+            arena: parts.arena,
+            alarm: Alarm::new()?,
+            armed: Cell::new(None),
+            is_stopped: Cell::new(false),
+            stops: Default::default(),
+        });
+        let (receiving, sending) = (YieldToKernel::new()?, YieldToKernel::new()?);
+        task::spawn(receive(Rc::clone(&tasks), receiving));
+        task::spawn(receive_forwarded(Rc::clone(&tasks), wakeups));
+        task::spawn(accept(Rc::clone(&tasks)));
+        task::spawn(pass_time(Rc::clone(&tasks)));
+        task::spawn(send(Rc::clone(&tasks), sending));
+        Ok(QuicEndpoint { tasks })
+    }
+
+    /// Where it is bound.
+    pub fn address(&self) -> SocketAddr {
+        self.tasks.socket.address()
+    }
+
+    /// What new clients are offered from now on.
+    pub fn set_server(&self, server: QuicServer) {
+        self.tasks.core.borrow_mut().set_server(server);
+    }
+
+    /// Lets nobody begin any more; connections go on.
+    pub fn begin_drain(&self) {
+        self.tasks.core.borrow_mut().begin_drain();
+    }
+
+    /// Connections that are not forgotten: one that is closed is remembered for some round trips.
+    pub fn connections(&self) -> usize {
+        self.tasks.core.borrow().open()
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> EndpointCounters {
+        self.tasks.core.borrow().counters
+    }
+
+    /// Tells all peers that their connections are over, with a code of the application, and serves nobody any more. A browser
+    /// that is told comes back at once; one that is not, even one whose connection is reset later, does without QUIC for
+    /// minutes. The caller bounds the time.
+    pub async fn end(self, code: u32, reason: &'static [u8]) {
+        let tasks = &self.tasks;
+        {
+            let mut core = tasks.core.borrow_mut();
+            core.begin_drain();
+            core.close_all(code, reason, instant_now());
+        }
+        loop {
+            match tasks.flush() {
+                Flushed::All => return,
+                Flushed::More => {}
+                Flushed::Blocked => drop(tasks.socket.writable().await),
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_armed(&self) -> bool {
+        self.tasks.armed.get().is_some()
+    }
+
+    #[cfg(test)]
+    pub(super) fn connect(
+        &self,
+        client: quinn_proto::ClientConfig,
+        to: (SocketAddr, &str),
+    ) -> crate::quic::connection::QuicConnection {
+        self.tasks.core.borrow_mut().connect(instant_now(), client, to)
+    }
+}
+
+impl Drop for QuicEndpoint {
+    fn drop(&mut self) {
+        let tasks = &self.tasks;
+        tasks.core.borrow_mut().close_all(0, b"", instant_now());
+        while tasks.flush() == Flushed::More {}
+        tasks.is_stopped.set(true);
+        tasks.stops.iter().for_each(WakerSlot::wake);
+        let core = tasks.core.borrow();
+        core.work.driver.wake();
+        core.work.acceptor.wake();
+    }
+}
+
+/// Sends at the endpoint's socket.
+struct SocketSink<'s>(&'s ListeningUdp);
+
+impl PacketSink for SocketSink<'_> {
+    fn send(&mut self, datagrams: &Datagrams<'_>, to: SocketAddr, from: Option<LocalAddress>) -> Taken {
+        let outcome = self.0.send(datagrams, to, from);
+        match outcome.error {
+            // What is too long was sent to find that out.
+            None | Some(SendFailure::TooLong) => Taken::Yes,
+            Some(SendFailure::Full) if outcome.sent == 0 => Taken::Full,
+            Some(_) => Taken::Lost,
+        }
+    }
+}
+
+impl EndpointTasks {
+    /// Receives what waits, as far as one system call does; an error is one of memory, which passes.
+    fn receive_batch(&self) -> io::Result<()> {
+        let mut arena = self.arena.borrow_mut();
+        let received = self.socket.receive(&mut arena, PIECES_PER_TURN)?;
+        let now = instant_now();
+        for piece in (0..received).filter_map(|index| arena.get(index)) {
+            let Some(peer) = piece.peer else { continue };
+            for bytes in piece.datagrams.each() {
+                // Memory of its own for each: what a task has not read yet holds no more than its datagram.
+                let bytes = BytesMut::from(bytes);
+                let (local, ecn) = (piece.local, piece.datagrams.ecn);
+                self.take(ReceivedDatagram { bytes, peer, local, ecn }, now);
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&self, datagram: ReceivedDatagram, now: Instant) {
+        let mut core = self.core.borrow_mut();
+        match core.stranger(&datagram.bytes) {
+            None => core.receive(now, datagram, &mut SocketSink(&self.socket)),
+            Some(index) => {
+                let is_forwarded = self.group.forward(index, datagram);
+                core.counters.forwarded += u64::from(is_forwarded);
+                core.counters.lost_forwarding += u64::from(!is_forwarded);
+            }
+        }
+    }
+
+    fn flush(&self) -> Flushed {
+        let now = instant_now();
+        let flushed = self.core.borrow_mut().flush(now, &mut SocketSink(&self.socket));
+        self.arm(now);
+        flushed
+    }
+
+    /// Has the alarm go off when the first timer of a connection does; never, if there are none.
+    fn arm(&self, now: Instant) {
+        let due = self.core.borrow().next_timeout();
+        match (due, self.armed.get()) {
+            (None, None) => {}
+            (None, Some(_)) => {
+                self.armed.set(None);
+                self.alarm.set(None);
+            }
+            (Some(due), Some(armed)) if armed <= due => {}
+            (Some(due), _) => {
+                let wait = due.saturating_duration_since(now).max(GRANULARITY);
+                self.armed.set(Some(now + wait));
+                self.alarm.set(Some(wait));
+            }
+        }
+    }
+
+    /// Runs an operation; None once the endpoint has stopped.
+    async fn unless_stopped<T>(&self, number: usize, operation: impl Future<Output = T>) -> Option<T> {
+        let stop = self.stops.get(number);
+        let operation = pin!(operation);
+        let operation = task::unless(operation, |cx| {
+            if self.is_stopped.get() {
+                return Poll::Ready(());
+            }
+            if let Some(stop) = stop {
+                stop.register(cx);
+            }
+            Poll::Pending
+        });
+        operation.await.ok().filter(|_| !self.is_stopped.get())
+    }
+}
+
+async fn receive(tasks: Rc<EndpointTasks>, yields: YieldToKernel) {
+    while let Some(ready) = tasks.unless_stopped(RECEIVING, tasks.socket.ready()).await {
+        if ready.and_then(|()| tasks.receive_batch()).is_err() {
+            yields.wait().await;
+        }
+    }
+}
+
+async fn receive_forwarded(tasks: Rc<EndpointTasks>, wakeups: Wakeups) {
+    while let Some(Ok(_)) = tasks.unless_stopped(FORWARDED, wakeups.next()).await {
+        let now = instant_now();
+        while let Some(datagram) = tasks.group.take(tasks.index) {
+            // It is ours, whatever it says: so none is sent in circles.
+            tasks.core.borrow_mut().receive(now, datagram, &mut SocketSink(&tasks.socket));
+        }
+    }
+}
+
+/// Begins handshakes, as many as the budget allows.
+async fn accept(tasks: Rc<EndpointTasks>) {
+    let work = Rc::clone(&tasks.core.borrow().work);
+    loop {
+        std::future::poll_fn(|cx| {
+            if tasks.is_stopped.get() || tasks.core.borrow().has_incoming() {
+                return Poll::Ready(());
+            }
+            work.acceptor.register(cx);
+            Poll::Pending
+        })
+        .await;
+        if tasks.is_stopped.get() {
+            return;
+        }
+        tasks.handshakes.acquire(1).await;
+        tasks.core.borrow_mut().accept_next(instant_now(), &mut SocketSink(&tasks.socket));
+    }
+}
+
+async fn pass_time(tasks: Rc<EndpointTasks>) {
+    while let Some(Ok(_)) = tasks.unless_stopped(ALARM, tasks.alarm.rung()).await {
+        let now = instant_now();
+        tasks.armed.set(None);
+        tasks.core.borrow_mut().expire(now);
+        tasks.arm(now);
+    }
+}
+
+/// Sends what all connections have to send, behind the tasks that are ready: so one send takes what several have written.
+async fn send(tasks: Rc<EndpointTasks>, yields: YieldToKernel) {
+    let work = Rc::clone(&tasks.core.borrow().work);
+    loop {
+        std::future::poll_fn(|cx| {
+            if tasks.is_stopped.get() || !work.is_empty() {
+                return Poll::Ready(());
+            }
+            work.driver.register(cx);
+            Poll::Pending
+        })
+        .await;
+        if tasks.is_stopped.get() {
+            return;
+        }
+        match tasks.flush() {
+            Flushed::All => {}
+            Flushed::More => yields.wait().await,
+            Flushed::Blocked => drop(tasks.unless_stopped(SENDING, tasks.socket.writable()).await),
+        }
+    }
+}

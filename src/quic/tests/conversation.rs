@@ -80,7 +80,8 @@ pub(super) fn pattern(number: usize, length: usize) -> Vec<u8> {
     (0..length).map(|place| (place / 256 + place + number * 7) as u8).collect()
 }
 
-/// Sends this much on as many streams at once, and reads it back.
+/// Sends this much on as many streams at once, and reads it back. The connection has to stay: the last acknowledgement may
+/// come later.
 pub(super) async fn ask_for_echo(connection: &QuicConnection, streams: usize, length: usize, spawn: &Spawn) {
     let mut readers = Vec::new();
     for number in 0..streams {

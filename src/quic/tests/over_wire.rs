@@ -65,8 +65,12 @@ fn twenty_streams_come_back() {
 fn a_bad_wire_changes_nothing() {
     for seed in 0..4 {
         let mut simulation = Simulation::new(seed, LIMITS(), echoing);
-        simulation.weather =
-            Weather { lost: 10 + seed * 15, repeated: 20, jitter: Duration::from_millis(seed * 3) };
+        simulation.weather = Weather {
+            lost: 10 + seed * 15,
+            repeated: 20,
+            jitter: Duration::from_millis(seed * 3),
+            ..Weather::default()
+        };
         let connection = established(&mut simulation);
         let (inner, spawn) = (Rc::clone(&connection), simulation.spawn());
         simulation.run(async move { ask_for_echo(&inner, 3, 200_000, &spawn).await });
@@ -75,12 +79,24 @@ fn a_bad_wire_changes_nothing() {
 }
 
 #[test]
+fn changed_bytes_change_nothing() {
+    for seed in 0..8 {
+        let mut simulation = Simulation::new(seed, LIMITS(), echoing);
+        simulation.weather = Weather { changed: 50, repeated: 50, ..Weather::default() };
+        let connection = established(&mut simulation);
+        let (inner, spawn) = (Rc::clone(&connection), simulation.spawn());
+        simulation.run(async move { ask_for_echo(&inner, 5, 50_000, &spawn).await });
+    }
+}
+
+#[test]
 fn five_megabytes_each_way() {
     let mut simulation = Simulation::new(3, LIMITS(), echoing);
-    simulation.weather = Weather { lost: 2, repeated: 2, jitter: Duration::from_micros(500) };
+    simulation.weather =
+        Weather { lost: 2, repeated: 2, jitter: Duration::from_micros(500), ..Weather::default() };
     let connection = established(&mut simulation);
-    let spawn = simulation.spawn();
-    simulation.run(async move { ask_for_echo(&connection, 1, 5_000_000, &spawn).await });
+    let (inner, spawn) = (Rc::clone(&connection), simulation.spawn());
+    simulation.run(async move { ask_for_echo(&inner, 1, 5_000_000, &spawn).await });
 }
 
 #[test]
@@ -320,4 +336,43 @@ fn a_drain_lets_connections_go_on() {
     simulation.server.close_all(99, b"bye", now);
     let end = simulation.run(async move { connection.closed().await });
     assert_eq!(end, QuicEnd::ClosedByPeer(99));
+}
+
+#[test]
+fn what_the_kernel_does_not_take_is_sent_later() {
+    for full_every in [2, 3, 7] {
+        let mut simulation = Simulation::new(1, LIMITS(), echoing);
+        simulation.weather.full_every = full_every;
+        let connection = established(&mut simulation);
+        let (inner, spawn) = (Rc::clone(&connection), simulation.spawn());
+        simulation.run(async move { ask_for_echo(&inner, 3, 100_000, &spawn).await });
+        assert_eq!(simulation.server.counters.lost_sending, 0);
+        assert_eq!(connection.counters().lost_packets, 0);
+    }
+}
+
+#[test]
+fn strangers_are_answered_as_they_deserve() {
+    let mut simulation = Simulation::new(1, LIMITS(), echoing);
+    let mut hello = vec![0; 1200];
+    hello[..6].copy_from_slice(&[0xc0, 0xba, 0xba, 0xba, 0xba, 8]);
+    // Of another version: which we speak.
+    let answers = simulation.answers(&hello);
+    assert_eq!(answers.len(), 1);
+    assert_eq!(answers[0][1..5], [0; 4]);
+    assert!(answers[0].ends_with(&1u32.to_be_bytes()));
+    // None, where the answer might be longer than what was asked with.
+    assert!(simulation.answers(&hello[..1199]).is_empty());
+    // Garbage, and a short header with an id that is none of ours.
+    for length in [0, 1, 5, 13, 100, 1200] {
+        assert!(simulation.answers(&vec![0x45; length]).is_empty(), "{length} bytes");
+    }
+    assert_eq!((simulation.server.open(), simulation.server.counters.accepted), (0, 0));
+}
+
+#[test]
+fn a_connection_takes_little_memory_of_ours() {
+    use crate::quic::shared::QuicState;
+    let ours = size_of::<QuicState>() - size_of::<quinn_proto::Connection>();
+    assert!(ours <= 448, "{ours} bytes");
 }

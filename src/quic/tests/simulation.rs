@@ -44,8 +44,12 @@ type Task = Pin<Box<dyn Future<Output = ()>>>;
 pub(super) struct Weather {
     pub(super) lost: u64,
     pub(super) repeated: u64,
+    /// One byte of it is another.
+    pub(super) changed: u64,
     /// Up to so much later than the others.
     pub(super) jitter: Duration,
+    /// Every so many times, nothing can be sent at once. 0: never.
+    pub(super) full_every: u64,
 }
 
 pub(super) struct Simulation {
@@ -78,12 +82,20 @@ impl Wake for Flag {
 
 /// Keeps what is sent, one by one.
 #[derive(Default)]
-struct Collected(Vec<(Vec<u8>, u8, SocketAddr)>);
+struct Collected {
+    datagrams: Vec<(Vec<u8>, u8, SocketAddr)>,
+    full_every: u64,
+    asked: u64,
+}
 
 impl PacketSink for Collected {
     fn send(&mut self, datagrams: &Datagrams<'_>, to: SocketAddr, from: Option<LocalAddress>) -> Taken {
         assert!(from.is_none_or(|from| from.ip == SERVER.ip()));
-        self.0.extend(datagrams.each().map(|bytes| (bytes.to_vec(), datagrams.ecn, to)));
+        self.asked += 1;
+        if self.asked.checked_rem(self.full_every) == Some(0) {
+            return Taken::Full;
+        }
+        self.datagrams.extend(datagrams.each().map(|bytes| (bytes.to_vec(), datagrams.ecn, to)));
         Taken::Yes
     }
 }
@@ -166,14 +178,14 @@ impl Simulation {
         if self.run_tasks() {
             return true;
         }
-        let mut sink = Collected::default();
+        let mut sink = self.sink();
         while self.server.has_incoming() {
             self.server.accept_next(self.now, &mut sink);
         }
-        while self.server.flush(self.now, &mut sink) == Flushed::More {}
+        while self.server.flush(self.now, &mut sink) != Flushed::All {}
         self.carry(sink, false);
-        let mut sink = Collected::default();
-        while self.client.flush(self.now, &mut sink) == Flushed::More {}
+        let mut sink = self.sink();
+        while self.client.flush(self.now, &mut sink) != Flushed::All {}
         self.carry(sink, true);
         if !self.spawned.borrow().is_empty()
             || self.tasks.iter().any(|(_, flag)| flag.0.load(Ordering::Relaxed))
@@ -190,6 +202,18 @@ impl Simulation {
         self.client.expire(self.now);
         self.deliver();
         true
+    }
+
+    fn sink(&self) -> Collected {
+        Collected { full_every: self.weather.full_every, ..Collected::default() }
+    }
+
+    /// What the server answers at once to a datagram of a stranger.
+    pub(super) fn answers(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
+        let (peer, bytes) = (self.client_address, BytesMut::from(bytes));
+        let mut sink = Collected::default();
+        self.server.receive(self.now, ReceivedDatagram { bytes, peer, local: None, ecn: 0 }, &mut sink);
+        sink.datagrams.into_iter().map(|(bytes, ..)| bytes).collect()
     }
 
     /// Runs tasks that were woken; false if none was.
@@ -209,11 +233,15 @@ impl Simulation {
     }
 
     fn carry(&mut self, sink: Collected, to_server: bool) {
-        for (bytes, ecn, to) in sink.0 {
+        for (mut bytes, ecn, to) in sink.datagrams {
             self.sent += 1;
             // Who has moved gets nothing at the old address.
             if !to_server && to != self.client_address || self.chance(self.weather.lost) {
                 continue;
+            }
+            if self.chance(self.weather.changed) {
+                let place = self.draw() as usize % bytes.len();
+                bytes[place] ^= 1 << (self.draw() % 8);
             }
             let copies = if self.chance(self.weather.repeated) { 2 } else { 1 };
             for _ in 0..copies {

@@ -25,6 +25,7 @@ use crate::net::timer::Deadline;
 use crate::net::timer::TICKS_PER_SECOND;
 use crate::net::timer::Tag;
 use crate::relay::ClientConnection;
+use crate::relay::RelayedClient;
 use crate::snapshot::HttpListener;
 use crate::snapshot::Listener;
 use crate::tls::client_hello::HelloNames;
@@ -182,9 +183,8 @@ impl Connection {
         let tls_log_fields = client_tls.map(|client_tls| client_tls.into_log_fields()).unwrap_or_default();
         let tlvs = received.map(|header| header.tlvs).unwrap_or_default();
         let told = addresses.map(|it| ClientConnection::told(it.client, it.destination, proxied_tls, tlvs));
-        let client =
-            ClientConnection { transport, input, peer, port, told, names, tls_log_fields, counted, share };
-        Box::new(client)
+        let who = RelayedClient { peer, port, tls_log_fields, counted, share };
+        Box::new(ClientConnection { transport, input, who, told, names })
     }
 
     /// Where requests on it come from.

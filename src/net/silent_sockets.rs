@@ -61,7 +61,7 @@ impl SilentSockets {
         Ok(SilentSockets { epoll: UnixStream::from_std(StdUnixStream::from(descriptor))? })
     }
 
-    /// Waits for it from now on, until it is removed or dropped.
+    /// Waits for it from now on, until it is removed, or it and what it was made of are closed.
     ///
     /// # Errors
     /// The kernel takes no further one (`fs.epoll.max_user_watches`).
@@ -76,7 +76,8 @@ impl SilentSockets {
     }
 
     fn control(&self, operation: libc::c_int, socket: &SilentSocket, key: u32) -> io::Result<()> {
-        let events = (libc::EPOLLIN | libc::EPOLLRDHUP) as u32;
+        // Whatever goes wrong, nothing is told for ever.
+        let events = (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLONESHOT) as u32;
         let mut event = libc::epoll_event { events, u64: key.into() };
         let (set, socket) = (self.epoll.as_raw_fd(), socket.descriptor.as_raw_fd());
         // SAFETY: `event` is valid for the call, and both descriptors are open as long as their owners are.
@@ -84,7 +85,8 @@ impl SilentSockets {
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
-    /// Waits until some have something to receive, or their connections ended; puts their keys there. A key can come twice.
+    /// Waits until some have something to receive, or their connections ended; puts their keys there. Each is told once, and a
+    /// key of several sockets as often as it has some.
     pub async fn wait(&self, keys: &mut Vec<u32>) -> io::Result<()> {
         self.epoll.readable(false).await?;
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; EVENTS_PER_CALL];

@@ -16,14 +16,19 @@ pub struct ClientConnection {
     pub transport: Transport,
     /// What was received already.
     pub input: Option<Buffer>,
-    /// The TCP peer, or who its PROXY header says it speaks for.
-    pub peer: SocketAddr,
-    /// The port that the client connected to.
-    pub port: u16,
+    pub who: RelayedClient,
     /// What backends are told of it, where they want that; gone once one is connected to.
     pub told: Option<Box<ToldClient>>,
     /// By which names the client wants to go on, in TLS; None in cleartext.
     pub names: Option<Box<HelloNames>>,
+}
+
+/// Who it is, and what it counts for.
+pub struct RelayedClient {
+    /// The TCP peer, or who its PROXY header says it speaks for.
+    pub peer: SocketAddr,
+    /// The port that the client connected to.
+    pub port: u16,
     /// What lines of the logs tell of TLS; empty in cleartext.
     pub tls_log_fields: Box<[u8]>,
     pub counted: CountedConnection,
@@ -31,20 +36,11 @@ pub struct ClientConnection {
     pub share: Option<Box<ClientShare>>,
 }
 
-/// What stays of a [`ClientConnection`] while it rests.
-pub(super) struct RestingClient {
-    peer: SocketAddr,
-    port: u16,
-    tls_log_fields: Box<[u8]>,
-    counted: CountedConnection,
-    share: Option<Box<ClientShare>>,
-}
-
 impl ClientConnection {
-    /// What goes on while the connection rests, but for its socket.
-    pub(super) fn into_resting(self) -> RestingClient {
-        let ClientConnection { peer, port, tls_log_fields, counted, share, .. } = self;
-        RestingClient { peer, port, tls_log_fields, counted, share }
+    /// One that has rested.
+    pub(super) fn resumed(who: RelayedClient, socket: Socket) -> Box<ClientConnection> {
+        let transport = Transport::Plain(socket);
+        Box::new(ClientConnection { transport, input: None, told: None, names: None, who })
     }
 
     /// What backends are told. `tls` is None in cleartext; `tlvs` came in front of the connection.
@@ -55,22 +51,5 @@ impl ClientConnection {
         tlvs: Box<[u8]>,
     ) -> Box<ToldClient> {
         Box::new(ToldClient { client, destination, tls, passed_name: Box::default(), received: tlvs })
-    }
-}
-
-impl RestingClient {
-    pub(super) fn into_connection(self, socket: Socket) -> Box<ClientConnection> {
-        let RestingClient { peer, port, tls_log_fields, counted, share } = self;
-        Box::new(ClientConnection {
-            transport: Transport::Plain(socket),
-            input: None,
-            peer,
-            port,
-            told: None,
-            names: None,
-            tls_log_fields,
-            counted,
-            share,
-        })
     }
 }

@@ -19,6 +19,7 @@ mod silence;
 pub use choice::preference;
 pub use choice::remember;
 pub use client::ClientConnection;
+pub use client::RelayedClient;
 pub use record::Endpoints;
 pub use record::count;
 pub use record::log;

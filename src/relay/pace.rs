@@ -14,7 +14,7 @@ use crate::worker::Worker;
 /// Whether there are limits now.
 pub(super) fn is_limited(client: &ClientConnection, worker: &Worker) -> bool {
     let snapshot = worker.snapshot();
-    let stream = snapshot.listener(client.counted.listener()).and_then(Listener::stream);
+    let stream = snapshot.listener(client.who.counted.listener()).and_then(Listener::stream);
     stream.is_some_and(|stream| stream.bandwidth.is_some())
 }
 
@@ -26,9 +26,9 @@ pub(super) fn wait_for<'w>(
 ) -> Option<Pin<Box<impl Future<Output = ()> + use<'w>>>> {
     let snapshot = worker.snapshot();
     // A reload may have changed the limits, or removed them.
-    let limits = snapshot.listener(client.counted.listener())?.stream()?.bandwidth.as_deref()?;
+    let limits = snapshot.listener(client.who.counted.listener())?.stream()?.bandwidth.as_deref()?;
     let now_ns = worker.clock.shared_ns(worker.clock.now());
     let limits = PaceLimits { rule: None, listener: Some(limits) };
-    let owed = limits.reserve(PacedRequest::new(None, client.peer.ip()), bytes, direction, now_ns);
+    let owed = limits.reserve(PacedRequest::new(None, client.who.peer.ip()), bytes, direction, now_ns);
     (owed > Duration::ZERO).then(|| Box::pin(worker.timers.sleep(owed)))
 }

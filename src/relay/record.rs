@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::net::clock::Moment;
-use crate::relay::client::ClientConnection;
+use crate::relay::client::RelayedClient;
 use crate::relay::end::SessionEnd;
 use crate::relay::route::StreamRoute;
 use crate::snapshot::Listener;
@@ -59,7 +59,7 @@ impl SessionRecord {
         &self,
         end: SessionEnd,
         route: Option<&StreamRoute>,
-        client: &ClientConnection,
+        client: &RelayedClient,
         worker: &Worker,
     ) {
         let snapshot = worker.snapshot();

@@ -9,7 +9,7 @@ use crate::net::silent_sockets::SilentSocket;
 use crate::net::silent_sockets::SilentSockets;
 use crate::net::slab::Slab;
 use crate::net::socket::Socket;
-use crate::relay::client::RestingClient;
+use crate::relay::client::RelayedClient;
 use crate::relay::flow::Course;
 use crate::relay::record::SessionRecord;
 use crate::relay::route::StreamRoute;
@@ -17,10 +17,10 @@ use crate::relay::silence::SilenceStage;
 use crate::upstream::balancer::CountedInFlight;
 
 /// How many times a look at a part of the connections makes one at all of them.
-const PARTS: usize = 10;
+const PARTS: usize = 4;
 
-/// So many leave a MiB of memory or more where they were served.
-const MANY: usize = 1000;
+/// So many leave some hundred KiB of memory where they were served, or rested.
+const MANY: usize = 250;
 
 /// Ten seconds. The timer wheel forgets the deadlines that they had while they were served within seven.
 const LOOKS_BEFORE_GIVING_BACK: usize = 50;
@@ -28,7 +28,7 @@ const LOOKS_BEFORE_GIVING_BACK: usize = 50;
 /// What goes on when somebody says something.
 pub(super) struct RestingConnection {
     pub(super) sockets: RestingSockets,
-    pub(super) client: RestingClient,
+    pub(super) client: RelayedClient,
     pub(super) route: StreamRoute,
     /// The index of the backend in its group.
     pub(super) member: u32,
@@ -47,7 +47,12 @@ pub(super) struct RestingSockets {
 impl RestingSockets {
     /// Lets the driver of the worker know of them again; None: it cannot.
     pub(super) fn adopt(self) -> Option<(Socket, Socket)> {
-        Some((self.client.adopt().ok()?, self.backend.adopt().ok()?))
+        let (client, backend) = (self.client.adopt(), self.backend.adopt());
+        if client.is_err() || backend.is_err() {
+            // What is not an orderly end must not look like one.
+            [&client, &backend].into_iter().flatten().for_each(Socket::reset_on_close);
+        }
+        Some((client.ok()?, backend.ok()?))
     }
 }
 
@@ -58,8 +63,8 @@ pub struct RestingConnections {
     sockets: OnceCell<SilentSockets>,
     kept: RefCell<Slab<RestingConnection>>,
     count: Cell<usize>,
-    /// How many came to rest since memory was given back, and how many looks at a part ago the last one did.
-    arrived: Cell<(usize, usize)>,
+    /// How many came to rest or left it since memory was given back, and how many looks at a part ago they became many.
+    moved: Cell<(usize, usize)>,
     /// A task waits until something comes.
     pub(super) is_heard: Cell<bool>,
     /// A task looks for what is due.
@@ -91,6 +96,9 @@ impl RestingConnections {
         let sources = [(!course.up.has_ended.get(), &client), (!course.down.has_ended.get(), &backend)];
         for (_, socket) in sources.into_iter().filter(|(is_open, _)| *is_open) {
             if let Err(error) = set.add(socket, key) {
+                // What is in the set would stay there as long as the connection.
+                set.remove(&client);
+                set.remove(&backend);
                 self.kept.borrow_mut().release(key);
                 return Err(error);
             }
@@ -102,15 +110,29 @@ impl RestingConnections {
         let key = connection.sockets.key;
         self.kept.borrow_mut().put(key, connection);
         self.count.set(self.count.get() + 1);
-        self.arrived.set((self.arrived.get().0 + 1, 0));
+        self.note_moved(1);
     }
 
-    /// Whether much memory lies unused, and is to be given back: many came to rest, and no more have done so for long.
-    pub(super) fn has_left_memory(&self) -> bool {
-        let (arrived, looks) = self.arrived.get();
-        let has_left = arrived >= MANY && looks >= LOOKS_BEFORE_GIVING_BACK;
-        self.arrived.set(if has_left { (0, 0) } else { (arrived, looks + 1) });
-        has_left
+    fn note_moved(&self, count: usize) {
+        let (moved, looks) = self.moved.get();
+        self.moved.set((moved + count, looks));
+    }
+
+    /// Whether much memory may lie unused that many have left.
+    pub(super) fn owes_memory(&self) -> bool {
+        self.moved.get().0 >= MANY
+    }
+
+    /// Whether that is to be given back now; asked with each look at a part.
+    pub(super) fn gives_memory_back(&self) -> bool {
+        let (moved, looks) = self.moved.get();
+        let is_time = self.owes_memory() && looks >= LOOKS_BEFORE_GIVING_BACK;
+        match (is_time, self.owes_memory()) {
+            (true, _) => self.moved.set((0, 0)),
+            (false, true) => self.moved.set((moved, looks + 1)),
+            (false, false) => {}
+        }
+        is_time
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -139,6 +161,7 @@ impl RestingConnections {
         let mut kept = self.kept.borrow_mut();
         let taken: Vec<_> = keys.iter().filter_map(|key| kept.take(*key)).collect();
         self.count.set(self.count.get() - taken.len());
+        self.note_moved(taken.len());
         if let Some(set) = self.sockets.get() {
             for RestingConnection { sockets, .. } in &taken {
                 set.remove(&sockets.client);

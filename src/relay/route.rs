@@ -28,7 +28,7 @@ pub(super) struct StreamRoute {
 /// Whether the first message of the client has to be known before a group can be chosen.
 pub(super) fn needs_hello(client: &ClientConnection, worker: &Worker) -> bool {
     let snapshot = worker.snapshot();
-    let stream = snapshot.listener(client.counted.listener()).and_then(Listener::stream);
+    let stream = snapshot.listener(client.who.counted.listener()).and_then(Listener::stream);
     stream.is_some_and(|stream| stream.passthrough)
 }
 
@@ -39,7 +39,7 @@ pub(super) async fn receive_hello(
 ) -> Result<Option<Buffer>, SessionEnd> {
     let input = client.input.take();
     let (received, names) = hello::receive(client, input, worker).await?;
-    client.tls_log_fields = log_fields(&names, worker);
+    client.who.tls_log_fields = log_fields(&names, worker);
     if let (Some(told), Some(name)) = (&mut client.told, &names.server_name) {
         told.passed_name = (&**name).into();
     }
@@ -72,13 +72,13 @@ fn log_fields(names: &HelloNames, worker: &Worker) -> Box<[u8]> {
 /// The group by the first rule that takes the connection, or else the default group.
 pub(super) fn of(client: &ClientConnection, worker: &Worker) -> Option<StreamRoute> {
     let snapshot = worker.snapshot();
-    let listener = snapshot.listener(client.counted.listener())?;
+    let listener = snapshot.listener(client.who.counted.listener())?;
     let stream = listener.stream()?;
     let names = client.names.as_deref();
     let facts = StreamFacts {
         server_name: names.and_then(|names| names.server_name.as_deref()).unwrap_or_default(),
         alpn: names.map_or(b"", |names| &names.alpn),
-        source: client.peer.ip(),
+        source: client.who.peer.ip(),
     };
     let rules = stream.rules.as_ref();
     let taken = rules.and_then(|rules| rules.find(&facts));

@@ -93,18 +93,17 @@ pub async fn serve(mut client: Box<ClientConnection>, rests: Rc<RestingConnectio
     conclude(relayed, session, leg, (rests, worker.clone()));
 }
 
-/// Goes on with a connection that has rested; `is_due`: not because somebody has said something.
-async fn resume(
-    resting: RestingConnection,
-    is_due: bool,
-    (rests, worker): (Rc<RestingConnections>, Rc<Worker>),
-) {
+/// Goes on with a connection that has rested.
+async fn resume(resting: RestingConnection, (rests, worker): (Rc<RestingConnections>, Rc<Worker>)) {
     let RestingConnection { sockets, client, route, member, in_flight, record, course, silence: stage } =
         resting;
     // Whatever happens, it is given back.
     let in_flight = in_flight.map(|counted| worker.balancer.resume(counted));
-    let Some((client_socket, backend_socket)) = sockets.adopt() else { return };
-    let client = client.into_connection(client_socket);
+    let Some((client_socket, backend_socket)) = sockets.adopt() else {
+        let end = SessionEnd::Unconnected(UpstreamError::NoDescriptor);
+        return record.end(end, Some(&route), &client, &worker);
+    };
+    let client = ClientConnection::resumed(client, client_socket);
     let session = RelaySession { client, route, record, course };
     let deadline = worker.timers.deadline();
     if let Some(member) = session.route.group.member(member as usize) {
@@ -112,7 +111,7 @@ async fn resume(
     }
     let leg = BackendLeg { connection: Connection::unpooled(backend_socket, deadline), member, in_flight };
     let timeout = session.route.idle_timeout;
-    let silence = Silence::resumed(&leg.connection.deadline, timeout, (stage, is_due));
+    let silence = Silence::resumed(&leg.connection.deadline, timeout, (stage, worker.timers.ticks()));
     let relayed = relay((&session, None), &leg, silence, (Some(&rests), &worker)).await;
     conclude(relayed, session, leg, (Some(rests), Rc::clone(&worker)));
 }
@@ -128,7 +127,7 @@ fn conclude(
     match (relayed, rests) {
         (RelayOutcome::Silent(sockets, silence), Some(rests)) => {
             let (member, in_flight) = (leg.member, leg.in_flight.map(InFlight::keep));
-            let client = client.into_resting();
+            let client = client.who;
             rests.keep(RestingConnection {
                 sockets,
                 client,
@@ -139,9 +138,7 @@ fn conclude(
                 course,
                 silence,
             });
-            if !rests.is_heard.replace(true) {
-                task::spawn(resume_woken(Rc::clone(&rests), Rc::clone(&worker)));
-            }
+            hear(&rests, &worker);
             if !rests.is_watched.replace(true) {
                 task::spawn(resume_overdue(rests, worker));
             }
@@ -151,24 +148,36 @@ fn conclude(
     }
 }
 
+/// Lets a task wait until a side of any says something.
+fn hear(rests: &Rc<RestingConnections>, worker: &Rc<Worker>) {
+    if !rests.is_heard.replace(true) {
+        task::spawn(resume_woken(Rc::clone(rests), Rc::clone(worker)));
+    }
+}
+
 /// Resumes connections as soon as a side says something, or ends, until none is left.
 async fn resume_woken(rests: Rc<RestingConnections>, worker: Rc<Worker>) {
     while !rests.is_empty()
         && let Some(woken) = rests.woken().await
     {
         for connection in woken {
-            task::spawn(resume(connection, false, (Rc::clone(&rests), Rc::clone(&worker))));
+            task::spawn(resume(connection, (Rc::clone(&rests), Rc::clone(&worker))));
         }
     }
     rests.is_heard.set(false);
 }
 
-/// Resumes connections for which something is due, or whose backend has been taken away, until none is left.
+/// Resumes connections for which something is due, or whose backend has been taken away, until none is left; and gives memory
+/// back.
 async fn resume_overdue(rests: Rc<RestingConnections>, worker: Rc<Worker>) {
-    while !rests.is_empty() {
+    while !rests.is_empty() || rests.owes_memory() {
         worker.timers.sleep(TICK).await;
-        if rests.has_left_memory() {
+        if rests.gives_memory_back() {
             memory::give_back();
+        }
+        if !rests.is_empty() {
+            // The one before may have ended by an error.
+            hear(&rests, &worker);
         }
         let now = worker.timers.ticks();
         let is_overdue = |connection: &RestingConnection| {
@@ -177,7 +186,7 @@ async fn resume_overdue(rests: Rc<RestingConnections>, worker: Rc<Worker>) {
             connection.silence.due <= now || is_taken_away
         };
         for connection in rests.overdue(is_overdue) {
-            task::spawn(resume(connection, true, (Rc::clone(&rests), Rc::clone(&worker))));
+            task::spawn(resume(connection, (Rc::clone(&rests), Rc::clone(&worker))));
         }
     }
     rests.is_watched.set(false);
@@ -209,7 +218,7 @@ fn finish(
         _ => client.transport.reset_on_close(),
     }
     if end != SessionEnd::Silent {
-        record.end(end, route, client, worker);
+        record.end(end, route, &client.who, worker);
     }
 }
 
@@ -221,7 +230,7 @@ async fn open<'w>(
     record: &mut SessionRecord,
     worker: &'w Worker,
 ) -> Result<(BackendLeg<'w>, Option<Box<Selection<'w>>>), SessionEnd> {
-    let flow = FlowStart { client: client.peer, port: client.port, datagram: b"" };
+    let flow = FlowStart { client: client.who.peer, port: client.who.port, datagram: b"" };
     let preference = choice::preference(group, &flow, worker);
     let selection = Selection::new(group, preference, &worker.balancer);
     let mut chosen = choice::first(&selection, worker).await?;
@@ -263,7 +272,7 @@ async fn connect_to(
 ) -> Result<Connection, UpstreamError> {
     let counters = group.counters.as_ref().map(|counters| (&**counters, worker.index));
     let tls_client = group.tls.as_ref().map(|terms| worker.pool.client(backend, terms));
-    let address = backend.address.for_client_at(client.port);
+    let address = backend.address.for_client_at(client.who.port);
     let own_name = match &address {
         Cow::Borrowed(_) => Cow::Borrowed(backend.name.as_str()),
         Cow::Owned(address) => Cow::Owned(address.to_string()),
@@ -282,7 +291,7 @@ async fn connect_to(
     let target = ConnectTarget {
         backend,
         address: &address,
-        source: group.source_for(client.peer.ip()),
+        source: group.source_for(client.who.peer.ip()),
         // A handshake waits in its operations, and sends piece by piece.
         socket_use: if tls.is_some() { SocketUse::Exchanges } else { SocketUse::Relay },
         pool_key: PoolKey::PLAIN,

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use crate::net::timer::Deadline;
+use crate::net::timer::TICK;
 use crate::tls::transport::Transport;
 
 /// What bounds it.
@@ -52,19 +53,16 @@ impl<'f> Silence<'f> {
         silence
     }
 
-    /// Goes on after a rest: with what was due next if the connection `is_due`, and from now on if somebody has said something.
+    /// Goes on after a rest, at this tick: that somebody has said something is seen when it is passed on.
     pub(super) fn resumed(
         deadline: &'f Deadline,
         timeout: Duration,
-        (stage, is_due): (SilenceStage, bool),
+        (stage, now): (SilenceStage, u64),
     ) -> Silence<'f> {
-        let silence = Silence::new(deadline, timeout);
-        silence.is_backend_asked.set(stage.is_backend_asked);
-        if is_due {
-            silence.next.set(stage.next);
-            deadline.set(Duration::ZERO);
-        }
-        silence
+        let SilenceStage { due, next, is_backend_asked } = stage;
+        deadline.set(TICK.saturating_mul(u32::try_from(due.saturating_sub(now)).unwrap_or(u32::MAX)));
+        let is_backend_asked = Cell::new(is_backend_asked);
+        Silence { deadline, timeout, next: Cell::new(next), is_backend_asked }
     }
 
     pub(super) fn stage(&self) -> SilenceStage {
@@ -156,5 +154,25 @@ mod tests {
         }
         silence.begin();
         assert_eq!(course(&silence, &timers), [(Milestone::Rest, 2), (Milestone::End, 100)]);
+    }
+
+    #[test]
+    fn a_rest_changes_nothing_of_a_silence() {
+        let timers = Timers::default();
+        let (before, after) = (timers.deadline(), timers.deadline());
+        let timeout = Duration::from_secs(100);
+        let silence = Silence::new(&before, timeout);
+        (0..30 * TICKS_PER_SECOND).for_each(|_| timers.tick());
+        assert_eq!(silence.reached(), Milestone::Rest);
+        let stage = silence.stage();
+        (0..10 * TICKS_PER_SECOND).for_each(|_| timers.tick());
+        let resumed = Silence::resumed(&after, timeout, (stage, timers.ticks()));
+        let rest = course(&resumed, &timers);
+        assert_eq!(
+            rest.iter().map(|(milestone, _)| *milestone).collect::<Vec<_>>(),
+            [Milestone::AskBackend, Milestone::End]
+        );
+        // What the tick of this test came too late for is 28 seconds.
+        assert!(rest.first().is_some_and(|(_, seconds)| (47..=49).contains(seconds)), "{rest:?}");
     }
 }

@@ -137,11 +137,19 @@ const OF_QUIC: ChoiceWords = ChoiceWords {
 /// Why one backend gets everything.
 fn why_it_alone(group: &Group, availability: Availability) -> &'static str {
     let others = || group.members.iter().filter(|member| !member.is_leaving);
-    match availability {
-        _ if !group.unresolved.is_empty() => "it is the only one whose address is known",
-        _ if others().count() == 1 && group.disabled.is_empty() => "it is the only one",
-        Availability::Standby => "no active one can be asked, and it is the only standby that can",
-        _ if group.disabled.is_empty() && others().filter(|member| !member.is_standby).count() == 1 => {
+    let is_able = |member: &&GroupMember| {
+        let health = &member.backend.health;
+        health.is_available() && !health.is_ejected()
+    };
+    let has_hidden = !group.unresolved.is_empty() || !group.disabled.is_empty();
+    match (availability, others().count()) {
+        (_, 1) if !has_hidden => "it is the only one",
+        (Availability::Standby, _) => "no active one can be asked, and it is the only standby that can",
+        (_, 1) if group.disabled.is_empty() => "it is the only one whose address is known",
+        _ if !has_hidden
+            && others().filter(|member| !member.is_standby).count() == 1
+            && others().filter(is_able).any(|member| member.is_standby) =>
+        {
             "it is the only active one; a standby takes over when it fails"
         }
         _ => "it is the only one that can be asked",

@@ -3,6 +3,8 @@
 //! Every frame costs its receiver something, and some cost its sender next to nothing. HTTP/2 and HTTP/3 each have a
 //! table of such kinds (`limits.rs`); what happens to a peer that overdraws a budget stands there.
 
+use std::marker::PhantomData;
+
 /// Milliseconds of any monotonic clock that does not change within a connection.
 pub type Millis = u64;
 
@@ -37,6 +39,42 @@ pub(in crate::proto) struct TokenBuckets<const COUNT: usize> {
     rates: &'static [TokenRate; COUNT],
     resets: TokenRate,
     levels: [TokenLevel; COUNT],
+}
+
+/// A kind of what a peer can do too much of, with its place in its version's table.
+pub trait Budgeted: Copy {
+    fn place(self) -> usize;
+}
+
+/// What a peer has left of each budget of its version of HTTP.
+pub struct Budgets<Kind, const COUNT: usize> {
+    buckets: TokenBuckets<COUNT>,
+    kind: PhantomData<Kind>,
+}
+
+impl<Kind: Budgeted, const COUNT: usize> Budgets<Kind, COUNT> {
+    /// Full budgets.
+    pub(in crate::proto) fn of(rates: &'static [TokenRate; COUNT], resets: Resets) -> Self {
+        Budgets { buckets: TokenBuckets::new(rates, resets), kind: PhantomData }
+    }
+
+    /// Whether little is left of what a client may end early.
+    pub fn is_short_of_resets(&self) -> bool {
+        self.buckets.is_short_of_resets()
+    }
+
+    /// Takes tokens.
+    ///
+    /// # Errors
+    /// There are too few, which they are only if the peer is out of all measure: the connection is over.
+    pub fn spend(&mut self, kind: Kind, tokens: u32, now: Millis) -> Result<(), Kind> {
+        if self.buckets.spend(kind.place(), tokens, now) { Ok(()) } else { Err(kind) }
+    }
+
+    /// Gives tokens back.
+    pub fn earn(&mut self, kind: Kind, tokens: u32) {
+        self.buckets.earn(kind.place(), tokens);
+    }
 }
 
 /// The place of [`Resets`] in every table.

@@ -4,10 +4,11 @@
 //! a budget that fills up with time; a peer that overdraws it gets GOAWAY with ENHANCE_YOUR_CALM and the
 //! log its reason. What is bounded by memory rather than by time stands here too.
 
+use crate::proto::token_bucket;
+use crate::proto::token_bucket::Budgeted;
 use crate::proto::token_bucket::Millis;
 use crate::proto::token_bucket::RESETS;
 use crate::proto::token_bucket::Resets;
-use crate::proto::token_bucket::TokenBuckets;
 use crate::proto::token_bucket::TokenRate;
 
 /// What a peer did too much of.
@@ -128,32 +129,19 @@ pub const REMEMBERED_RESETS: usize = 128;
 /// A client that has used all but so many stream identifiers is asked to reconnect.
 pub const LAST_STREAM_IDS: u32 = 2_000;
 
-/// What a peer has left of each budget.
-pub struct Budgets {
-    buckets: TokenBuckets<{ RATES.len() }>,
+impl Budgeted for Limit {
+    fn place(self) -> usize {
+        self as usize
+    }
 }
 
-impl Budgets {
-    /// Full budgets.
-    pub fn new(resets: Resets) -> Budgets {
-        const { assert!(Limit::Resets as usize == RESETS, "the table begins with resets") };
-        Budgets { buckets: TokenBuckets::new(&RATES, resets) }
-    }
+/// What a peer has left of each budget.
+pub type Budgets = token_bucket::Budgets<Limit, { RATES.len() }>;
 
-    /// Whether little is left of what a client may end early.
-    pub fn is_short_of_resets(&self) -> bool {
-        self.buckets.is_short_of_resets()
-    }
-
-    /// Takes tokens, of which there are too few only if the peer is out of all measure.
-    pub fn spend(&mut self, limit: Limit, tokens: u32, now: Millis) -> Result<(), Limit> {
-        if self.buckets.spend(limit as usize, tokens, now) { Ok(()) } else { Err(limit) }
-    }
-
-    /// Gives tokens back.
-    pub fn earn(&mut self, limit: Limit, tokens: u32) {
-        self.buckets.earn(limit as usize, tokens);
-    }
+/// Full budgets.
+pub fn budgets(resets: Resets) -> Budgets {
+    const { assert!(Limit::Resets as usize == RESETS, "the table begins with resets") };
+    Budgets::of(&RATES, resets)
 }
 
 #[cfg(test)]
@@ -162,7 +150,7 @@ mod tests {
 
     #[test]
     fn budgets_stand_in_the_order_of_their_names() {
-        let mut budgets = Budgets::new(Resets { burst: 7, per_second: 1 });
+        let mut left = budgets(Resets { burst: 7, per_second: 1 });
         for (limit, burst) in [
             (Limit::Resets, 7),
             (Limit::Settings, 16),
@@ -172,10 +160,10 @@ mod tests {
             (Limit::Priorities, 400),
             (Limit::UselessFrames, 400),
         ] {
-            assert_eq!(budgets.spend(limit, burst, 0), Ok(()));
-            assert_eq!(budgets.spend(limit, 1, 0), Err(limit));
+            assert_eq!(left.spend(limit, burst, 0), Ok(()));
+            assert_eq!(left.spend(limit, 1, 0), Err(limit));
         }
-        assert!(budgets.is_short_of_resets());
-        assert_eq!(budgets.spend(Limit::Continuations, u32::MAX, 0), Ok(()), "it has no budget");
+        assert!(left.is_short_of_resets());
+        assert_eq!(left.spend(Limit::Continuations, u32::MAX, 0), Ok(()), "it has no budget");
     }
 }

@@ -18,6 +18,7 @@ use crate::proto::fields::message::CheckedMessage;
 use crate::proto::fields::message::RequestMessage;
 use crate::proto::h3::fault::Fault;
 use crate::proto::h3::frame;
+use crate::proto::h3::limits;
 use crate::proto::h3::limits::Budgets;
 use crate::proto::h3::limits::Limit;
 use crate::proto::h3::limits::MIN_SECTION_BYTES;
@@ -80,7 +81,7 @@ impl Connection {
             last_go_away: None,
             max_push_id: None,
             sent_go_away: None,
-            budgets: Budgets::new(local.resets),
+            budgets: limits::budgets(local.resets),
             fields: Fields::new(),
             section_bytes: 0,
             cookies: Vec::new(),

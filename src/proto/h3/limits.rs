@@ -3,10 +3,10 @@
 //! A client that overdraws a budget loses its connection with H3_EXCESSIVE_LOAD, and the log has its reason. How many
 //! streams are open at a time, and how many bytes are in flight, is what QUIC bounds.
 
-use crate::proto::token_bucket::Millis;
+use crate::proto::token_bucket;
+use crate::proto::token_bucket::Budgeted;
 use crate::proto::token_bucket::RESETS;
 use crate::proto::token_bucket::Resets;
-use crate::proto::token_bucket::TokenBuckets;
 use crate::proto::token_bucket::TokenRate;
 
 /// What a client did too much of.
@@ -57,35 +57,19 @@ pub const SKIPPED_BYTES_PER_TOKEN: u32 = 16_384;
 /// what is longer, so much is decoded for the log, and the rest is passed over.
 pub const MIN_SECTION_BYTES: usize = 16_384;
 
-/// What a client has left of each budget.
-pub struct Budgets {
-    buckets: TokenBuckets<{ RATES.len() }>,
+impl Budgeted for Limit {
+    fn place(self) -> usize {
+        self as usize
+    }
 }
 
-impl Budgets {
-    /// Full budgets.
-    pub fn new(resets: Resets) -> Budgets {
-        const { assert!(Limit::Resets as usize == RESETS, "the table begins with resets") };
-        Budgets { buckets: TokenBuckets::new(&RATES, resets) }
-    }
+/// What a peer has left of each budget.
+pub type Budgets = token_bucket::Budgets<Limit, { RATES.len() }>;
 
-    /// Whether little is left of what a client may end early.
-    pub fn is_short_of_resets(&self) -> bool {
-        self.buckets.is_short_of_resets()
-    }
-
-    /// Takes tokens.
-    ///
-    /// # Errors
-    /// There are too few: the connection is over.
-    pub fn spend(&mut self, limit: Limit, tokens: u32, now: Millis) -> Result<(), Limit> {
-        if self.buckets.spend(limit as usize, tokens, now) { Ok(()) } else { Err(limit) }
-    }
-
-    /// Gives tokens back.
-    pub fn earn(&mut self, limit: Limit, tokens: u32) {
-        self.buckets.earn(limit as usize, tokens);
-    }
+/// Full budgets.
+pub fn budgets(resets: Resets) -> Budgets {
+    const { assert!(Limit::Resets as usize == RESETS, "the table begins with resets") };
+    Budgets::of(&RATES, resets)
 }
 
 #[cfg(test)]
@@ -94,18 +78,18 @@ mod tests {
 
     #[test]
     fn budgets_stand_in_the_order_of_their_names() {
-        let mut budgets = Budgets::new(Resets { burst: 7, per_second: 1 });
+        let mut left = budgets(Resets { burst: 7, per_second: 1 });
         for (limit, burst) in [
             (Limit::Resets, 7),
             (Limit::EmptyContent, 100),
             (Limit::Priorities, 400),
             (Limit::UselessFrames, 400),
         ] {
-            assert_eq!(budgets.spend(limit, burst, 0), Ok(()));
-            assert_eq!(budgets.spend(limit, 1, 0), Err(limit));
+            assert_eq!(left.spend(limit, burst, 0), Ok(()));
+            assert_eq!(left.spend(limit, 1, 0), Err(limit));
         }
-        assert!(budgets.is_short_of_resets());
-        budgets.earn(Limit::Resets, 4);
-        assert!(!budgets.is_short_of_resets());
+        assert!(left.is_short_of_resets());
+        left.earn(Limit::Resets, 4);
+        assert!(!left.is_short_of_resets());
     }
 }

@@ -33,6 +33,7 @@ use crate::proto::h2::hpack::DEFAULT_TABLE_BYTES;
 use crate::proto::h2::hpack::decoder::Decoder;
 use crate::proto::h2::hpack::decoder::long_block::LongBlock;
 use crate::proto::h2::hpack::encoder::Encoder;
+use crate::proto::h2::limits;
 use crate::proto::h2::limits::Budgets;
 use crate::proto::h2::limits::INNOCENT_MS;
 use crate::proto::h2::limits::Limit;
@@ -246,7 +247,7 @@ impl Connection {
             receive_window: ReceiveWindow::new(local.connection_window_bytes),
             adaptive_window: AdaptiveWindow::new(local.stream_window_bytes, largest_window),
             first_stall: None,
-            budgets: Budgets::new(local.resets),
+            budgets: limits::budgets(local.resets),
             go_away: GoAwayState::NotYet,
             peer_last_stream: StreamId::LARGEST,
             output,

@@ -51,6 +51,10 @@ def filled(expression):
 wait_for("prometheus scrapes", 'up{job="ringway"}', lambda value: value == 1)
 wait_for("prometheus counts requests", "sum(ringway_http_requests_total)", lambda value: value > 0)
 wait_for("prometheus knows rates", "sum(rate(ringway_http_requests_total[30s]))", lambda value: value >= 0)
+wait_for("prometheus counts connections that both sides end", 'sum(ringway_relayed_connections_total{listener="relayed",reason="-"})', lambda value: value >= 5)
+wait_for("prometheus counts connections that end otherwise", 'sum(ringway_relayed_connections_total{listener="relayed",reason="client_closed"})', lambda value: value == 1)
+wait_for("prometheus counts sessions of UDP", 'sum(ringway_relayed_connections_total{listener="datagrams",reason="-"})', lambda value: value >= 5)
+wait_for("prometheus counts lost datagrams", 'sum(ringway_datagrams_dropped_total{listener="datagrams"})', lambda value: value == 1)
 
 empty = []
 for panel in json.load(open(dashboard, encoding="utf-8"))["panels"]:

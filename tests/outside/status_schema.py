@@ -104,6 +104,29 @@ maintenance = { enabled = true }
 name = "ill"
 health_check = { interval = "1s", timeout = "1s", path = "/health", unhealthy_threshold = 1 }
 backend = [{ address = "127.0.0.1:PORT" }, { address = "nowhere.invalid:80" }]
+
+[[listener]]
+name = "relayed"
+address = "127.0.0.1:0"
+protocol = "tcp"
+default_group = "stream"
+
+[[server_group]]
+name = "stream"
+protocol = "tcp"
+backend = [{ address = "127.0.0.1:PORT" }]
+
+# Nobody receives what it gets.
+[[listener]]
+name = "datagrams"
+address = "127.0.0.1:0"
+protocol = "udp"
+default_group = "nobody"
+
+[[server_group]]
+name = "nobody"
+protocol = "udp"
+backend = [{ address = "127.0.0.1:9" }]
 """
 SHORT = """
 [[listener]]
@@ -167,7 +190,7 @@ process = subprocess.Popen([ringway, "run", "-c", configuration], stderr=subproc
 try:
     addresses, metrics = {}, None
     said = []
-    while len(addresses) < 3 or metrics is None:
+    while len(addresses) < 5 or metrics is None:
         line = process.stderr.readline()
         if not line:
             raise SystemExit(f"FAILED schema: it does not start: {said}")
@@ -185,15 +208,26 @@ try:
         except OSError:
             pass
 
-    def ask_slowly(address):
-        host, number = address.removeprefix("http://").rsplit(":", 1)
-        slow = socket.create_connection((host, int(number)), timeout=30)
+    def place(listener):
+        host, number = addresses[listener].split("//")[1].rsplit(":", 1)
+        return host, int(number)
+
+    def relay():
+        with socket.create_connection(place("relayed"), timeout=5) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            connection.recv(65536)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.sendto(b"lost", place("datagrams"))
+
+    def ask_slowly(listener):
+        slow = socket.create_connection(place(listener), timeout=30)
         slow.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
         return slow
 
     for path in ["/", "/", "/", "/old", "/here", "/shared", "/missing"] * 3:
         ask(path)
-    held = [ask_slowly(addresses["web"]), ask_slowly(addresses["short"])]
+    relay()
+    held = [ask_slowly("web"), ask_slowly("short")]
     with open(os.path.join(home, "site.pem"), "w", encoding="ascii") as file:
         file.write("broken")
     # What is under way at a listener, a group and a backend that are taken away goes on for a while.
@@ -217,7 +251,10 @@ try:
 
     groups = {group["name"]: group for group in status["groups"]}
     states = {backend["state"] for group in status["groups"] for backend in group["backends"]}
+    listeners = {listener["name"]: listener for listener in status["listeners"]}
     busy = {
+        "a connection that is relayed": listeners["relayed"]["relayed"] and groups["stream"]["relayed"],
+        "datagrams": listeners["datagrams"]["datagrams"] and groups["nobody"]["datagrams"],
         "a listener that leaves": any(listener["leaving"] for listener in status["listeners"]),
         "backends that leave": status["leaving"],
         "broken files": status["certificates"][0]["broken"],

@@ -62,14 +62,7 @@ impl Stream {
     }
 
     pub(super) fn take_fields(&mut self, fields: Vec<(String, String)>, ends: bool) -> io::Result<()> {
-        for (name, value) in &fields {
-            let is_lower = !name.contains(|c: char| c.is_ascii_uppercase());
-            let is_allowed =
-                !CONNECTION_FIELDS.contains(&name.as_str()) && (name != "te" || value == "trailers");
-            if !is_lower || !is_allowed {
-                return Err(broken(&format!("a field `{name}: {value}`")));
-            }
-        }
+        check_names(&fields).map_err(|what| broken(&what))?;
         if self.ended {
             return Err(broken("HEADERS behind the end of their stream"));
         }
@@ -106,12 +99,7 @@ impl Stream {
 
     pub(super) fn message(&self) -> io::Result<Message> {
         let status = if self.role == Role::Client { status_of(&self.fields)? } else { 0 };
-        if let Some(length) = self.field("content-length")
-            && !self.body.is_empty()
-            && length.parse() != Ok(self.body.len())
-        {
-            return Err(broken(&format!("Content-Length {length} of {} bytes", self.body.len())));
-        }
+        check_length(self.field("content-length"), &self.body).map_err(|what| broken(&what))?;
         Ok(Message {
             status,
             interim: self.interim.clone(),
@@ -133,14 +121,34 @@ impl Message {
     }
 }
 
-fn only<'f>(fields: &'f [(String, String)], name: &str) -> Option<&'f str> {
+/// Says which field may not be in a message of HTTP/2 or HTTP/3 (RFC 9113 §8.2, RFC 9114 §4.2), if one is.
+pub(super) fn check_names(fields: &[(String, String)]) -> Result<(), String> {
+    let bad = fields.iter().find(|(name, value)| {
+        let is_lower = !name.contains(|c: char| c.is_ascii_uppercase());
+        let is_allowed = !CONNECTION_FIELDS.contains(&name.as_str()) && (name != "te" || value == "trailers");
+        !is_lower || !is_allowed
+    });
+    bad.map_or(Ok(()), |(name, value)| Err(format!("a field `{name}: {value}`")))
+}
+
+/// Says how a body contradicts this Content-Length; an empty one may belong to a HEAD.
+pub(super) fn check_length(length: Option<&str>, body: &[u8]) -> Result<(), String> {
+    match length {
+        Some(length) if !body.is_empty() && length.parse() != Ok(body.len()) => {
+            Err(format!("Content-Length {length} of {} bytes", body.len()))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn only<'f>(fields: &'f [(String, String)], name: &str) -> Option<&'f str> {
     let mut same = fields.iter().filter(|(its_name, _)| its_name == name);
     let first = same.next();
     assert!(same.next().is_none(), "{name} comes more than once in {fields:?}");
     first.map(|(_, value)| value.as_str())
 }
 
-fn status_of(fields: &[(String, String)]) -> io::Result<u16> {
+pub(super) fn status_of(fields: &[(String, String)]) -> io::Result<u16> {
     let status = only(fields, ":status").and_then(|status| status.parse().ok());
     status.ok_or_else(|| broken(&format!("no status in {fields:?}")))
 }

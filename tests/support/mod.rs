@@ -5,6 +5,7 @@
 //! - [`Collector`] takes spans of traces.
 //! - [`Dns`] answers questions about names.
 //! - [`Http2`] is a client or a backend of HTTP/2 that shows every frame and can break every rule.
+//! - [`Http3`] is a client of HTTP/3 of the same kind, on a connection of QUIC ([`Quic`]).
 //! - [`Client`] sends exactly the bytes of a test and reads answers strictly.
 //!
 //! With RINGWAY_TEST_TLS=1, listeners in cleartext become listeners for HTTPS and clients speak TLS to them, so that
@@ -30,8 +31,19 @@ pub(crate) mod h2;
 mod h2_backend;
 mod h2_client;
 mod h2_stream;
+mod h3;
+mod h3_client;
+mod h3_control;
+pub(crate) mod h3_frames;
+mod h3_huffman;
+mod h3_qpack;
+mod h3_static_table;
+mod h3_stream;
 mod message;
 pub(crate) mod network;
+mod quic;
+mod quic_driver;
+mod quic_tls;
 mod relayed;
 mod ringway;
 mod scenario;
@@ -51,7 +63,12 @@ pub(crate) use either::{Answer, Ask, Call, Content, EitherClient, Pair, Version}
 pub(crate) use either_backend::Exchange;
 pub(crate) use h2::{Frame, Http2};
 pub(crate) use h2_stream::Message;
+pub(crate) use h3::{Http3, Http3Options};
+pub(crate) use h3_qpack::encode_section;
+pub(crate) use h3_stream::{H3Frame, H3Stream};
 pub(crate) use message::{Head, Response};
+pub(crate) use quic::{Closed, Quic, QuicOptions};
+pub(crate) use quic_tls::QuicTls;
 pub(crate) use relayed::{Relayed, echo, echo_all};
 pub(crate) use ringway::{Ringway, check_text_functions, configuration_for, over_tls};
 pub(crate) use scenario::{Scenario, log_entries, log_lines, recording};

@@ -46,6 +46,6 @@ pub(super) fn begin(accepted: AcceptedConnection, worker: &Rc<Worker>) -> Option
         socket.count_in(terms.traffic(worker.index));
     }
     let mut connection = Connection::new(Transport::Plain(socket), peer, port, counted);
-    connection.share = share;
+    connection.client.share = share;
     Some(connection)
 }

@@ -4,19 +4,12 @@
 //! a future from the worker's cache.
 
 use std::cell::Cell;
-use std::net::Ipv4Addr;
-use std::net::Ipv6Addr;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
-use crate::downstream::admission::Share;
-use crate::downstream::coverage::Coverage;
-use crate::exchange::client_tls::ClientTls;
+use crate::downstream::client_side::ClientSide;
 use crate::exchange::message::Origin;
-use crate::exchange::proxied::ClientAddresses;
-use crate::exchange::proxied::ProxiedCell;
-use crate::exchange::proxied::ReceivedHeader;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::TINY_BYTES;
 use crate::net::clock::Moment;
@@ -53,24 +46,13 @@ const HOT_TICKS: u64 = 1;
 
 pub(super) struct Connection {
     pub(super) transport: Transport,
-    /// What the handshake told; None in cleartext.
-    pub(super) client_tls: Option<Box<ClientTls>>,
+    pub(super) client: ClientSide,
     /// By which names the client of a connection that is to be relayed came over TLS.
     pub(super) names: Option<Box<HelloNames>>,
     /// The handshake agreed on HTTP/2.
     pub(super) speaks_http2: bool,
-    /// With HTTP/2 over TLS, and with HTTP/1.1 where the listener wants that: for whom the connection was opened.
-    pub(super) coverage: Option<Box<Coverage>>,
     /// Bounds every wait for the client.
     pub(super) deadline: Deadline,
-    /// The TCP peer, or who its PROXY header says it speaks for.
-    pub(super) peer: SocketAddr,
-    /// The port that the client connected to.
-    pub(super) port: u16,
-    /// What a PROXY header told besides.
-    pub(super) received: Option<Box<ReceivedHeader>>,
-    /// For backends that are told of the client.
-    proxied: ProxiedCell,
     /// Requests served or begun.
     pub(super) requests: Cell<u32>,
     /// Something is being sent, and the deadline bounds that.
@@ -81,9 +63,6 @@ pub(super) struct Connection {
     eagerness: Cell<Eagerness>,
     /// When the head began to come that is not there in full.
     pub(super) head_began: Cell<Option<Moment>>,
-    /// What the client counts for, where connections of each are limited.
-    pub(super) share: Share,
-    counted: CountedConnection,
 }
 
 /// With how large a buffer a connection waits for its next request. One that follows its predecessor at once is received
@@ -136,35 +115,28 @@ impl Connection {
         // It is handed on and back at every request, and a future holds what it hands on twice.
         Box::new(Connection {
             transport,
-            client_tls: None,
+            client: ClientSide::new(peer, port, counted),
             names: None,
             speaks_http2: false,
-            coverage: None,
             deadline,
-            peer,
-            port,
-            received: None,
-            proxied: ProxiedCell::default(),
             requests: Cell::new(0),
             round_trip: Cell::new((0, NEVER)),
             eagerness: Cell::new(Eagerness::None),
             is_sending: Cell::new(false),
             head_began: Cell::new(None),
-            share: None,
-            counted,
         })
     }
 
     /// The listener's slot.
     pub(super) fn listener(&self) -> usize {
-        self.counted.listener()
+        self.client.listener()
     }
 
     /// The smoothed round-trip time that TCP measured, in microseconds; None on unix sockets. It costs a system call, so it is
     /// asked for once in a tick at most.
     pub(super) fn round_trip_us(&self) -> Option<u32> {
         // It comes round once in years.
-        let now = self.counted.worker().timers.ticks() as u32;
+        let now = self.client.counted.worker().timers.ticks() as u32;
         let (known_us, asked_at) = self.round_trip.get();
         if asked_at == now {
             return Some(known_us);
@@ -176,11 +148,13 @@ impl Connection {
 
     /// What is relayed, with what was received already.
     pub(super) fn into_client(self, input: Option<Buffer>) -> Box<ClientConnection> {
-        let is_told = self.term(self.counted.worker(), |terms| terms.writes_proxy_headers) == Some(true);
-        let addresses = is_told.then(|| self.addresses());
-        let Connection { transport, client_tls, names, peer, port, received, share, counted, .. } = self;
-        let proxied_tls = client_tls.as_ref().filter(|_| is_told).map(|client_tls| client_tls.take_proxied());
-        let tls_log_fields = client_tls.map(|client_tls| client_tls.into_log_fields()).unwrap_or_default();
+        let is_told =
+            self.term(self.client.counted.worker(), |terms| terms.writes_proxy_headers) == Some(true);
+        let addresses = is_told.then(|| self.client.addresses(|| self.own_address()));
+        let Connection { transport, client, names, .. } = self;
+        let ClientSide { peer, port, tls, received, share, counted, .. } = client;
+        let proxied_tls = tls.as_ref().filter(|_| is_told).map(|tls| tls.take_proxied());
+        let tls_log_fields = tls.map(|tls| tls.into_log_fields()).unwrap_or_default();
         let tlvs = received.map(|header| header.tlvs).unwrap_or_default();
         let told = addresses.map(|it| ClientConnection::told(it.client, it.destination, proxied_tls, tlvs));
         let who = RelayedClient { peer, port, tls_log_fields, counted, share };
@@ -191,38 +165,21 @@ impl Connection {
     ///
     /// None where the listener serves no HTTP.
     pub(super) fn origin<'o>(&'o self, listener: &'o Listener) -> Option<Origin<'o>> {
-        let Connection { peer, port, client_tls, .. } = self;
-        let http = listener.http()?;
-        let proxied = listener.writes_proxy_headers.then(|| {
-            let told = (client_tls.as_deref(), self.received.as_deref());
-            self.proxied.client(|| self.addresses(), told, self.counted.worker())
-        });
-        let client_tls = client_tls.as_deref();
-        Some(Origin { listener, http, peer: *peer, port: *port, client_tls, proxied })
+        self.client.origin(listener, || self.own_address())
     }
 
-    fn addresses(&self) -> ClientAddresses {
-        let client = self.peer;
-        // What the kernel cannot tell is as if nothing was known of it but its port.
-        let unknown = || match client {
-            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, self.port).into(),
-            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, self.port).into(),
-        };
-        let received = self.received.as_ref().and_then(|header| header.destination);
-        let own = || self.transport.socket().local_address().unwrap_or_else(unknown);
-        let destination = received.unwrap_or_else(own);
-        ClientAddresses { client, destination }
+    fn own_address(&self) -> Option<SocketAddr> {
+        self.transport.socket().local_address()
     }
 
-    /// A term of its listener that is about HTTP, as the configuration in service has it.
+    /// See [`ClientSide::http_term`].
     pub(super) fn http_term<T>(&self, worker: &Worker, term: impl FnOnce(&HttpListener) -> T) -> Option<T> {
-        let snapshot = worker.snapshot();
-        snapshot.listener(self.counted.listener())?.http().map(term)
+        self.client.http_term(worker, term)
     }
 
-    /// A term of its listener, as the configuration in service has it.
+    /// See [`ClientSide::term`].
     pub(super) fn term<T>(&self, worker: &Worker, term: impl FnOnce(&Listener) -> T) -> Option<T> {
-        worker.snapshot().listener(self.counted.listener()).map(term)
+        self.client.term(worker, term)
     }
 }
 

@@ -74,11 +74,11 @@ pub(super) async fn secure(
             count(&facts, terms, worker.clock.now().since(said_something), worker);
             transport.count_in(terms.traffic(worker.index));
             connection.transport = transport;
-            connection.client_tls = Some(Box::new(client_tls((&facts, began), terms, tls, worker)));
+            connection.client.tls = Some(Box::new(client_tls((&facts, began), terms, tls, worker)));
             connection.names = terms.stream().map(|_| Box::new(names(&facts)));
             connection.speaks_http2 = facts.alpn.as_deref() == Some(accept::HTTP2);
             if connection.speaks_http2 || tls.refuses_other_hosts {
-                connection.coverage =
+                connection.client.coverage =
                     Some(Box::new(Coverage { terms: Arc::clone(&server), opened_for: facts.server_name }));
             }
             return Some(Handshake::Secured(connection));
@@ -95,7 +95,7 @@ pub(super) async fn secure(
         Err(_elapsed) => ("tls_handshake_timeout", None),
     };
     count_failure(failure, terms, worker);
-    let endpoints = (connection.peer, connection.port);
+    let endpoints = (connection.client.peer, connection.client.port);
     unserved::record((Reason::ClientTls(failure), began), terms, endpoints, worker);
     if let Some(transport) = failed {
         connection.transport = transport;

@@ -123,8 +123,9 @@ async fn prepare(
     let mut input = None;
     if connection.term(worker, |terms| terms.proxy_protocol)? {
         input = Some(read_proxy_header(&mut connection, worker).await?);
-        let (peer, port) = (connection.peer, connection.port);
-        connection.share = connection.term(worker, |terms| admission::admit(terms, peer, port, worker))??;
+        let (peer, port) = (connection.client.peer, connection.client.port);
+        connection.client.share =
+            connection.term(worker, |terms| admission::admit(terms, peer, port, worker))??;
     }
     if connection.term(worker, |terms| terms.tls.is_some())? {
         return match handshake::secure(connection, input, worker).await? {
@@ -151,7 +152,7 @@ async fn refuse_plain(connection: &Connection, received: Buffer, worker: &Worker
         match terms.http() {
             Some(_) => h1::refuse_plain(connection, received, terms, worker).await,
             None => {
-                let endpoints = (connection.peer, connection.port);
+                let endpoints = (connection.client.peer, connection.client.port);
                 unserved::record(
                     (Reason::ClientTls("not_tls"), worker.clock.now()),
                     terms,
@@ -183,9 +184,9 @@ async fn read_proxy_header(connection: &mut Connection, worker: &Worker) -> Opti
             Ok(HeaderParse::Complete(header)) => {
                 if let Some(source) = header.source {
                     // As with accepted connections: an IPv4 client has an IPv4 address.
-                    connection.peer = SocketAddr::new(source.ip().to_canonical(), source.port());
+                    connection.client.peer = SocketAddr::new(source.ip().to_canonical(), source.port());
                     let tlvs = if keeps_tlvs { header.tlvs.into() } else { Box::default() };
-                    connection.received =
+                    connection.client.received =
                         Some(Box::new(ReceivedHeader { destination: header.destination, tlvs }));
                 }
                 let length = header.length;
@@ -217,7 +218,7 @@ async fn read_proxy_header(connection: &mut Connection, worker: &Worker) -> Opti
 fn record_unserved(connection: &Connection, reason: Reason, began: Moment, worker: &Worker) {
     let snapshot = worker.snapshot();
     if let Some(listener) = snapshot.listener(connection.listener()) {
-        unserved::record((reason, began), listener, (connection.peer, connection.port), worker);
+        unserved::record((reason, began), listener, (connection.client.peer, connection.client.port), worker);
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod admission;
 pub mod arrivals;
+mod client_side;
 mod connection;
 mod coverage;
 pub mod eviction;

@@ -58,8 +58,7 @@ async fn serve_requests(connection: &Connection, worker: &Worker, mut input: Opt
         // Each request is served from the configuration that is in service when it comes.
         let snapshot = worker.snapshot();
         let terms = snapshot.listener(connection.listener());
-        let client_auth_mark = connection.client_tls.as_ref().map(|client_tls| client_tls.client_auth_mark());
-        let Some(terms) = terms.filter(|terms| terms.still_admits(client_auth_mark)) else {
+        let Some(terms) = terms.filter(|terms| connection.client.is_still_admitted(terms)) else {
             return NextStep::Close;
         };
         match serve_next(connection, terms, worker, input.take()).await {
@@ -188,7 +187,8 @@ fn begin(
     let drops_trailers = options.nominates || terms.forwarded.identity.has_aliases();
     let is_https = head.target.raw.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b"https:"));
     // Most clients open a connection for each name.
-    let is_covered = connection.coverage.as_ref().is_none_or(|coverage| coverage.covers_request(&head));
+    let is_covered =
+        connection.client.coverage.as_ref().is_none_or(|coverage| coverage.covers_request(&head));
     let request =
         Request { head, length, upgrade, lacks_key: false, expects_continue, is_https, is_covered, received };
     let exchange = exchange::begin(&request, origin, worker);

@@ -62,10 +62,8 @@ impl Shared {
 
     /// Where one more request would come from, if the connection may have one.
     fn admit<'s>(&'s self, snapshot: &'s SnapshotRef) -> Option<Origin<'s>> {
-        let client_auth_mark =
-            self.connection.client_tls.as_ref().map(|client_tls| client_tls.client_auth_mark());
         let terms = snapshot.listener(self.connection.listener())?;
-        if terms.still_admits(client_auth_mark) { self.origin(terms) } else { None }
+        if self.connection.client.is_still_admitted(terms) { self.origin(terms) } else { None }
     }
 
     /// The client has to come in again, and may ask again there.
@@ -153,7 +151,7 @@ impl Shared {
     /// "A server that does not want clients to reuse connections can indicate that it is not authoritative for
     /// a request by sending a 421" (RFC 9113 §9.1.1).
     fn covers(&self, head: &RequestHead<'_, '_>) -> bool {
-        let Some(coverage) = &self.connection.coverage else { return true };
+        let Some(coverage) = &self.connection.client.coverage else { return true };
         let host = head.headers.find(KnownName::Host).map(|field| field.value).unwrap_or_default();
         coverage.covers(host)
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::downstream::h2::sending::SLICE_BYTES;
 use crate::downstream::h2::shared::Shared;
+use crate::downstream::multiplex::reply_head;
+use crate::downstream::multiplex::reply_head::ReplyTraits;
 use crate::downstream::multiplex::stream_state::StreamError;
 use crate::downstream::multiplex::stream_state::StreamState;
 use crate::downstream::multiplex::stream_state::Traits;
@@ -13,11 +15,7 @@ use crate::downstream::reply_state::ReplyState;
 use crate::exchange::stream;
 use crate::exchange::stream::ReplyError;
 use crate::exchange::stream::StartFacts;
-use crate::http::body::BodyLength;
 use crate::http::head::ResponseHead;
-use crate::http::headers::Field;
-use crate::http::headers::FieldLine;
-use crate::http::headers::KnownName;
 use crate::net::buffer::Buffer;
 use crate::proto::field_lines;
 use crate::proto::h2::connection::Connection as Codec;
@@ -32,14 +30,10 @@ pub(super) struct Reply<'s> {
     stream: &'s Rc<StreamState>,
     traits: Traits,
     state: ReplyState,
-    status: u16,
+    response: ReplyTraits,
     /// The field lines of a head that waits for the first piece of content, to be sent with it. They are not
     /// compressed yet: what was compressed can no longer be taken back.
     head: Option<Buffer>,
-    has_content: bool,
-    /// Its length was announced.
-    has_length: bool,
-    is_tunnel: bool,
     content_bytes: u64,
     /// With the headers of frames.
     sent_bytes: u64,
@@ -61,11 +55,8 @@ impl<'s> Reply<'s> {
             stream,
             traits,
             state: ReplyState::Unstarted,
-            status: 0,
+            response: ReplyTraits::default(),
             head: None,
-            has_content: false,
-            has_length: false,
-            is_tunnel: false,
             content_bytes: 0,
             sent_bytes: 0,
             timeout,
@@ -75,7 +66,7 @@ impl<'s> Reply<'s> {
     }
 
     async fn write(&mut self, piece: Option<Buffer>, last: Option<&[u8]>) -> Result<(), StreamError> {
-        let piece = piece.filter(|piece| self.has_content && !piece.is_empty());
+        let piece = piece.filter(|piece| self.response.has_content && !piece.is_empty());
         let ends_with_trailers = last.is_some_and(|trailers| !trailers.is_empty());
         let ends_with_content = last.is_some() && !ends_with_trailers;
         let mut is_ended = false;
@@ -104,9 +95,8 @@ impl<'s> Reply<'s> {
 
     fn write_head(&mut self, end: bool) -> Result<(), StreamError> {
         let Some(lines) = self.head.take() else { return Ok(()) };
-        let status = digits(self.status);
-        let status = FieldLine::from((&b":status"[..], &status[..]));
-        let fields = std::iter::once(status).chain(field_lines::field_lines(lines.filled()));
+        let status = reply_head::digits(self.response.status);
+        let fields = reply_head::fields(&status, lines.filled());
         self.encode(|codec, stream| codec.send_head(stream, fields, end))
     }
 
@@ -173,23 +163,24 @@ impl stream::Reply for Reply<'_> {
         let is_unsent = self.state.retract(self.head.is_some());
         if is_unsent {
             self.head = None;
-            self.is_tunnel = false;
+            self.response.is_tunnel = false;
         }
         is_unsent
     }
 
     fn can_end_with_trailers(&self) -> bool {
-        self.state == ReplyState::Started && self.has_content && !self.is_tunnel && !self.has_length
+        self.state == ReplyState::Started
+            && self.response.has_content
+            && !self.response.is_tunnel
+            && !self.response.has_length
     }
 
     fn interim(&mut self, head: &ResponseHead<'_, '_>) -> bool {
         if !self.terms.early_hints.passes(head.status, true) {
             return false;
         }
-        let status = digits(head.status);
-        let fields = head.headers.iter().filter(|field| field.known != KnownName::ContentLength);
-        let fields = fields.map(|field| (field.name, field.value));
-        let fields = std::iter::once((&b":status"[..], &status[..])).chain(fields);
+        let status = reply_head::digits(head.status);
+        let fields = reply_head::interim_fields(&status, head);
         // A stream that is gone is noticed with the next send.
         let _ = self.encode(|codec, stream| codec.send_interim(stream, fields));
         true
@@ -197,45 +188,21 @@ impl stream::Reply for Reply<'_> {
 
     fn start(&mut self, head: &ResponseHead<'_, '_>, facts: &StartFacts<'_>) {
         self.state = ReplyState::Started;
-        // "The 200 status code indicates that the tunnel was set up" (RFC 8441 §5).
-        self.is_tunnel = head.status == 101 && self.traits.wants_tunnel;
-        let is_tunnel = self.is_tunnel;
-        self.status = if is_tunnel { 200 } else { head.status };
-        self.has_content = is_tunnel || !(self.traits.is_head || matches!(head.status, 204 | 304));
-        self.has_length = facts.length != BodyLength::Unknown;
-        let mut lines = self.shared.worker.buffers.small();
-        let out = lines.tail();
-        let length_passes = !self.has_content && head.status != 204;
-        for field in head.headers.iter() {
-            let passes = match field.known {
-                KnownName::ContentLength => length_passes,
-                _ => true,
-            };
-            if passes {
-                field_lines::write_marked_field(out, &Field { value: facts.value_of(field), ..*field });
-            }
-        }
-        for (name, value) in facts.added {
-            field_lines::write_field(out, name, value);
-        }
-        match facts.length {
-            _ if !self.has_content || is_tunnel || facts.is_only_trailers => {}
-            BodyLength::Exact(bytes) => field_lines::write_content_length(out, bytes),
-            BodyLength::Empty => field_lines::write_content_length(out, 0),
-            BodyLength::Unknown => {}
-        }
+        let buffers = &self.shared.worker.buffers;
+        let (lines, response) = reply_head::write(head, facts, &self.traits, buffers);
+        self.response = response;
         self.head = Some(lines);
     }
 
     async fn send(&mut self, piece: Option<Buffer>, last: Option<&[u8]>) -> Result<(), ReplyError> {
-        if let Some(piece) = piece.as_ref().filter(|_| self.has_content) {
+        if let Some(piece) = piece.as_ref().filter(|_| self.response.has_content) {
             self.pacer.count((piece.len(), Direction::Down), self.terms, &self.shared.worker);
             if let Some(turn) = self.pacer.wait(&self.shared.worker) {
                 turn.await;
             }
         }
         let written = self.write(piece, last).await;
-        if !self.is_tunnel || last.is_some() {
+        if !self.response.is_tunnel || last.is_some() {
             self.expect_more();
         }
         self.shared.wake_driver();
@@ -252,10 +219,4 @@ impl stream::Reply for Reply<'_> {
     fn sent_bytes(&self) -> u64 {
         self.sent_bytes
     }
-}
-
-/// The three digits of a status.
-fn digits(status: u16) -> [u8; 3] {
-    // 100..=999.
-    [status / 100, status / 10 % 10, status % 10].map(|digit| b'0' + (digit % 10) as u8)
 }

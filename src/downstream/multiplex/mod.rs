@@ -2,5 +2,9 @@
 
 /// What came of a body and was not taken yet.
 pub(super) mod inbox;
+/// The head of a response, before it is compressed.
+pub(super) mod reply_head;
+/// From a head to an exchange.
+pub(super) mod requests;
 /// What driver and task of a stream tell each other.
 pub(super) mod stream_state;

@@ -18,6 +18,8 @@ pub use ringway_data_path::net;
 pub use ringway_data_path::policy;
 pub use ringway_data_path::proto;
 #[cfg(not(fuzzing))]
+pub use ringway_data_path::quic;
+#[cfg(not(fuzzing))]
 pub use ringway_data_path::relay;
 pub use ringway_data_path::snapshot;
 pub use ringway_data_path::telemetry;

@@ -296,7 +296,7 @@ fn start(backend: SocketAddr, logs: Vec<Format>, listener: &str) -> SocketAddr {
     };
     let before = workers();
     let (serving, announced) = mpsc::channel();
-    let announce = move |running: &Serving| serving.send(running.listeners[0].1).unwrap();
+    let announce = move |running: &Serving| serving.send(running.listeners[0].2).unwrap();
     std::thread::spawn(move || runtime::run(plan(), announce).unwrap());
     let address = announced.recv().unwrap();
     count_the_worker_beyond(&before);

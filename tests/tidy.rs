@@ -65,7 +65,18 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         module: "control",
-        may_import: &["http", "proto", "policy", "config", "net", "tls", "telemetry", "snapshot"],
+        // What workers hand each other is made with the sockets that it is for.
+        may_import: &[
+            "http",
+            "proto",
+            "policy",
+            "config",
+            "net",
+            "tls",
+            "quic::forwarding",
+            "telemetry",
+            "snapshot",
+        ],
     },
     Layer { module: "worker", may_import: &["net", "telemetry", "snapshot", "upstream"] },
     // Memory, time, and futures side by side, but no sockets.

@@ -28,7 +28,7 @@ use crate::control::active_config::Heritage;
 use crate::control::active_config::Refusal;
 use crate::control::admin::Admin;
 use crate::control::build::Host;
-use crate::control::build::sockets::InheritedSockets;
+use crate::control::build::binding::InheritedSockets;
 use crate::control::credentials;
 use crate::control::credentials::certificates::KeptReadFile;
 use crate::control::credentials::certificates::read_file;
@@ -49,6 +49,7 @@ use crate::control::process::users::User;
 use crate::control::reload;
 use crate::control::reload::Command;
 use crate::control::written_config::WrittenConfig;
+use crate::net::address::TransportKind;
 use crate::net::clock::wall_now;
 use crate::runtime;
 use crate::runtime::DriverChoice;
@@ -145,7 +146,7 @@ fn serve_until_end(mut loaded: Loaded, mut manner: Manner, user: Option<&User>) 
     let named = config.listeners.iter().map(|listener| (listener.name.clone(), listener.protocol_name()));
     let protocols: HashMap<String, &str> = named.collect();
     let host = host(&config);
-    let listening = config.bound_addresses().count() * host.workers;
+    let listening = config.bound_sockets() * host.workers;
     let limits = limits_line(&config, rlimits::connections_beside(host.connections, listening));
     let noticed = match signals::notice() {
         Ok(noticed) => noticed,
@@ -185,7 +186,7 @@ fn serve_until_end(mut loaded: Loaded, mut manner: Manner, user: Option<&User>) 
         if let Some(address) = asked_at {
             log_line(&format!("metrics on {admin_scheme}://{address}/metrics"));
         }
-        let addresses: Vec<_> = listeners.iter().map(|(_, address)| *address).collect();
+        let addresses: Vec<_> = listeners.iter().map(|(_, _, address)| *address).collect();
         if let Some(greet) = manner.greet {
             // To be pasted as it stands.
             operator::log_as_is(&greet(&addresses));
@@ -199,11 +200,10 @@ fn serve_until_end(mut loaded: Loaded, mut manner: Manner, user: Option<&User>) 
 }
 
 /// `protocols`: what is spoken at the listeners, by their names.
-fn announce_listeners(listeners: &[(String, SocketAddr)], protocols: &HashMap<String, &str>) {
-    let named = listeners.iter().map(|(name, address)| (name.as_str(), *address));
-    for (name, addresses) in installer::by_listener(named) {
-        let protocol = protocols.get(name).copied().unwrap_or_default();
-        addresses.iter().for_each(|one| log_event(installer::listening(protocol, one, name)));
+fn announce_listeners(listeners: &[(String, TransportKind, SocketAddr)], protocols: &HashMap<String, &str>) {
+    let places = listeners.iter().map(|(name, kind, address)| (name.as_str(), *kind, *address));
+    for bound in installer::by_listener(places) {
+        bound.tell(protocols.get(bound.listener).copied().unwrap_or_default());
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use crate::control::build::sockets::Binding;
+use crate::control::build::binding::Binding;
 use crate::control::handover::inheritance::Inheritance;
 use crate::control::handover::inheritance::Predecessor;
 use crate::control::reload::Command;

@@ -3,6 +3,7 @@
 use crate::config::admin::Admin;
 use crate::config::error_page::ErrorPage;
 use crate::config::ip_group::IpGroup;
+use crate::config::listener::Carriers;
 use crate::config::listener::ListenAddress;
 use crate::config::listener::Listener;
 use crate::config::named_file::Authority;
@@ -43,6 +44,14 @@ impl Config {
     pub fn enabled_backends(&self) -> impl Iterator<Item = &Backend> {
         let groups = self.server_groups.iter().filter(|group| group.enabled);
         groups.flat_map(|group| &group.backends).filter(|backend| backend.enabled)
+    }
+
+    /// How many sockets each worker has of listeners: one for each address, and one more where that has QUIC beside TCP.
+    pub fn bound_sockets(&self) -> usize {
+        let of = |(listener, _): (&Listener, _)| {
+            if listener.carriers() == Carriers::TcpAndUdp { 2 } else { 1 }
+        };
+        self.bound_addresses().map(of).sum()
     }
 
     /// Where it listens, each with the name of the listener.

@@ -65,6 +65,7 @@ impl Listener {
     /// The word of the key `protocol`.
     pub fn protocol_name(&self) -> &'static str {
         match (&self.protocol, &self.tls) {
+            (ListenerProtocol::Http(http), _) if http.carriers == Carriers::Udp => "quic",
             (ListenerProtocol::Http(_), None) => "http",
             (ListenerProtocol::Http(_), Some(_)) => "https",
             (ListenerProtocol::Stream(stream), None) if !stream.passthrough => "tcp",
@@ -73,9 +74,13 @@ impl Listener {
         }
     }
 
-    /// Whether its ports are those of UDP.
-    pub fn is_udp(&self) -> bool {
-        matches!(self.protocol, ListenerProtocol::Datagram(_))
+    /// What it has ports of.
+    pub fn carriers(&self) -> Carriers {
+        match &self.protocol {
+            ListenerProtocol::Http(http) => http.carriers,
+            ListenerProtocol::Stream(_) => Carriers::Tcp,
+            ListenerProtocol::Datagram(_) => Carriers::Udp,
+        }
     }
 
     /// Bytes of all its connections in each direction; 0: unlimited.
@@ -122,9 +127,33 @@ pub struct DatagramListener {
     pub responses: Option<u32>,
 }
 
+/// What clients come by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carriers {
+    Tcp,
+    /// Of HTTP: by QUIC, which is HTTP/3.
+    Udp,
+    /// At the same addresses.
+    TcpAndUdp,
+}
+
+impl Carriers {
+    pub fn has_tcp(self) -> bool {
+        self != Carriers::Udp
+    }
+
+    pub fn has_udp(self) -> bool {
+        self != Carriers::Tcp
+    }
+}
+
 /// The keys of a listener that are about HTTP.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HttpListener {
+    /// What is HTTP/3 comes by UDP, all else by TCP.
+    pub carriers: Carriers,
+    /// Index in [`crate::config::Config::listeners`] of the QUIC listener that clients are told of.
+    pub quic_listener: Option<usize>,
     /// HTTP/2: by ALPN with https, by prior knowledge with http.
     pub http2: bool,
     pub http2_limits: Http2Limits,

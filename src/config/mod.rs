@@ -58,6 +58,7 @@ pub use ip_group::Access;
 pub use ip_group::IpGroup;
 pub use limits::PerClient;
 pub use limits::RequestRates;
+pub use listener::Carriers;
 pub use listener::ClientAuth;
 pub use listener::ClientAuthMode;
 pub use listener::DatagramListener;

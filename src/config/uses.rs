@@ -8,12 +8,13 @@ use crate::config::objects::ObjectKind;
 use crate::config::objects::ObjectPath;
 
 /// Keys that name others, wherever they stand in an object of the first kind: a name, or a list of such.
-const REFERENCES: [(ObjectKind, &str, ObjectKind); 17] = [
+const REFERENCES: [(ObjectKind, &str, ObjectKind); 18] = [
     (ObjectKind::Listener, "certificates", ObjectKind::Certificate),
     (ObjectKind::Listener, "tls_policy", ObjectKind::TlsPolicy),
     (ObjectKind::Listener, "ca", ObjectKind::Authority),
     (ObjectKind::Listener, "default_group", ObjectKind::ServerGroup),
     (ObjectKind::Listener, "redirect_to", ObjectKind::Listener),
+    (ObjectKind::Listener, "quic_listener", ObjectKind::Listener),
     (ObjectKind::Listener, "allow", ObjectKind::IpGroup),
     (ObjectKind::Listener, "deny", ObjectKind::IpGroup),
     (ObjectKind::ServerGroup, "client_certificate", ObjectKind::Certificate),

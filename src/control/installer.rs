@@ -10,8 +10,8 @@ use crate::config::Severity;
 use crate::control::active_config::ActiveConfig;
 use crate::control::active_config::Refusal;
 use crate::control::address_ranges::compact;
-use crate::control::build::sockets::BindError;
-use crate::control::build::sockets::Binding;
+use crate::control::build::binding::BindError;
+use crate::control::build::binding::Binding;
 use crate::control::credentials;
 use crate::control::credentials::Credentials;
 use crate::control::credentials::file_reload;
@@ -23,6 +23,7 @@ use crate::control::privileges;
 use crate::control::reload_changes;
 use crate::control::unchangeable::unchangeable;
 use crate::control::written_config::WrittenConfig;
+use crate::net::address::TransportKind;
 use crate::telemetry::events::EventKind;
 use crate::telemetry::events::News;
 use crate::telemetry::operator::log_event;
@@ -156,18 +157,18 @@ impl Installer {
         let now = self.active.bindings();
         let is_among = |all: &[Binding], one: &Binding| all.iter().any(|other| other.number == one.number);
         let closed = before.iter().filter(|binding| !is_among(now, binding));
-        for (listener, addresses) in by_listener(closed.map(|it| (it.listener.as_str(), it.address))) {
+        for BoundAddresses { listener, kind, addresses } in by_listener(closed.map(Binding::place)) {
+            let over = if kind == TransportKind::Quic { " over QUIC" } else { "" };
             for address in addresses {
-                let line = format!("closed {address} (listener \"{listener}\")");
+                let line = format!("closed {address}{over} (listener \"{listener}\")");
                 log_event(News::new(EventKind::ListenerClosed, line).of("listener", listener));
             }
         }
         let listeners = &self.active.config.listeners;
         let opened = now.iter().filter(|binding| !is_among(before, binding));
-        for (name, addresses) in by_listener(opened.map(|it| (it.listener.as_str(), it.address))) {
-            let of_name = listeners.iter().find(|listener| listener.name == name);
-            let protocol = of_name.map_or("", |listener| listener.protocol_name());
-            addresses.iter().for_each(|address| log_event(listening(protocol, address, name)));
+        for bound in by_listener(opened.map(Binding::place)) {
+            let of_name = listeners.iter().find(|listener| listener.name == bound.listener);
+            bound.tell(of_name.map_or("", |listener| listener.protocol_name()));
         }
     }
 
@@ -200,22 +201,38 @@ pub(super) fn told_later(severity: &str, keys: &[&str]) -> String {
     keys.iter().map(line).collect()
 }
 
-/// The addresses of each listener as they are told; those of one stand together.
-pub fn by_listener<'l>(
-    addresses: impl Iterator<Item = (&'l str, SocketAddr)>,
-) -> Vec<(&'l str, Vec<String>)> {
-    let mut listeners: Vec<(&str, Vec<SocketAddr>)> = Vec::new();
-    for (name, address) in addresses {
-        match listeners.last_mut() {
-            Some((last, addresses)) if *last == name => addresses.push(address),
-            _ => listeners.push((name, vec![address])),
-        }
-    }
-    listeners.into_iter().map(|(name, addresses)| (name, compact(addresses))).collect()
+/// The addresses of a listener at which the same is spoken, as they are told.
+pub struct BoundAddresses<'b> {
+    pub listener: &'b str,
+    kind: TransportKind,
+    addresses: Vec<String>,
 }
 
-/// What tells the operator, and scripts, where a listener accepts: at an address, or at many ports of one.
-pub fn listening(protocol: &str, address: &str, listener: &str) -> News {
-    let line = format!("listening on {protocol}://{address} (listener \"{listener}\")");
-    News::new(EventKind::ListenerOpened, line).of("listener", listener)
+/// The addresses of each listener; those of one stand together.
+pub fn by_listener<'b>(
+    bound: impl Iterator<Item = (&'b str, TransportKind, SocketAddr)>,
+) -> Vec<BoundAddresses<'b>> {
+    let mut listeners: Vec<((&str, TransportKind), Vec<SocketAddr>)> = Vec::new();
+    for (listener, kind, address) in bound {
+        let whose = (listener, kind);
+        // Of a listener that has both, those of TCP and of QUIC come by turns.
+        match listeners.iter_mut().rev().take(2).find(|(known, _)| *known == whose) {
+            Some((_, addresses)) => addresses.push(address),
+            None => listeners.push((whose, vec![address])),
+        }
+    }
+    let told =
+        |((listener, kind), addresses)| BoundAddresses { listener, kind, addresses: compact(addresses) };
+    listeners.into_iter().map(told).collect()
+}
+
+impl BoundAddresses<'_> {
+    /// Tells the operator, and scripts, where a listener with this protocol accepts: at an address, or at many ports of one.
+    pub fn tell(&self, protocol: &str) {
+        let protocol = if self.kind == TransportKind::Quic { "quic" } else { protocol };
+        for address in &self.addresses {
+            let line = format!("listening on {protocol}://{address} (listener \"{}\")", self.listener);
+            log_event(News::new(EventKind::ListenerOpened, line).of("listener", self.listener));
+        }
+    }
 }

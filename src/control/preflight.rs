@@ -304,7 +304,7 @@ fn warn_of_few_descriptors(config: &Config, report: &mut Report) {
         Workers::Auto => std::thread::available_parallelism().map_or(1, usize::from),
         Workers::Count(count) => count.into(),
     };
-    let listening = config.bound_addresses().count() * workers;
+    let listening = config.bound_sockets() * workers;
     let left = descriptors.saturating_sub(rlimits::OWN_DESCRIPTORS);
     let left = rlimits::connections_beside(usize::try_from(left).unwrap_or(usize::MAX), listening);
     if left < FEW_DESCRIPTORS {

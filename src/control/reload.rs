@@ -16,7 +16,7 @@ use crate::control::backend_order;
 use crate::control::backend_order::BackendOrder;
 use crate::control::backend_order::BackendRefusal;
 use crate::control::backend_order::BackendReply;
-use crate::control::build::sockets::BindError;
+use crate::control::build::binding::BindError;
 use crate::control::build::sockets::OLD_SOCKETS_LOOK_INTERVAL;
 use crate::control::build::sockets::OLD_SOCKETS_TIMEOUT;
 use crate::control::change::engine;

@@ -116,7 +116,7 @@ fn names(facts: &Facts) -> HelloNames {
 }
 
 /// Counts a handshake that has succeeded.
-fn count(facts: &Facts, listener: &Listener, took: Duration, worker: &Worker) {
+pub(super) fn count(facts: &Facts, listener: &Listener, took: Duration, worker: &Worker) {
     let version = if facts.version == HandshakeVersion::Tls12.as_str() {
         HandshakeVersion::Tls12
     } else {
@@ -128,7 +128,7 @@ fn count(facts: &Facts, listener: &Listener, took: Duration, worker: &Worker) {
 }
 
 /// Counts one that has failed.
-fn count_failure(reason: &'static str, listener: &Listener, worker: &Worker) {
+pub(super) fn count_failure(reason: &'static str, listener: &Listener, worker: &Worker) {
     if reason == HandshakeError::UnknownName.as_str() {
         listener.refused.count(ConnectionRefusal::UnknownName);
     }
@@ -138,7 +138,7 @@ fn count_failure(reason: &'static str, listener: &Listener, worker: &Worker) {
 }
 
 /// What the handshake told, in the forms that logs and backends get.
-fn client_tls(
+pub(super) fn client_tls(
     (facts, began): (&Facts, Moment),
     terms: &Listener,
     tls: &ServerTls,

@@ -106,7 +106,7 @@ fn spawner_of_streams(worker: &Rc<Worker>) -> h2::Spawner {
 }
 
 /// Gives memory of a past peak back, for as long as the listener is there.
-async fn trim<F: Future>(cache: Weak<FutureCache<F>>, worker: Rc<Worker>) {
+pub(super) async fn trim<F: Future>(cache: Weak<FutureCache<F>>, worker: Rc<Worker>) {
     while let Some(cache) = cache.upgrade() {
         cache.trim();
         drop(cache);

@@ -10,6 +10,7 @@ mod coverage;
 pub mod eviction;
 mod h1;
 mod h2;
+pub mod h3;
 mod handshake;
 mod lifecycle;
 pub mod listener;

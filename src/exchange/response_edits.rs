@@ -23,9 +23,9 @@ use crate::snapshot::responses::CompiledResponseRule;
 use crate::worker::Worker;
 use crate::worker::access_log::SentFields;
 
-/// Fields that a response can be given: the date, the cookies of stickiness, `Via`, type and length of a page, those of CORS,
+/// Fields that a response can be given: the date, what tells of HTTP/3, the cookies of stickiness, `Via`, type and length of a page, those of CORS,
 /// and what edits write.
-pub(super) const MAX_ADDED: usize = 6 + MAX_CORS_FIELDS + MAX_WRITTEN;
+pub(super) const MAX_ADDED: usize = 7 + MAX_CORS_FIELDS + MAX_WRITTEN;
 
 /// Names and values to write behind those of a head.
 pub(super) type Added<'a> = ArrayVec<(&'a [u8], &'a [u8]), MAX_ADDED>;
@@ -201,6 +201,12 @@ impl<'a> ResponseTerms<'a> {
     ) where
         'a: 'f,
     {
+        if let Some(alt_svc) = &self.origin.http.alt_svc {
+            // What a backend says is about its own ports.
+            head.headers.retain(|field| !field.name.eq_ignore_ascii_case(b"alt-svc"));
+            // There is room for it.
+            let _ = added.try_push((b"Alt-Svc", alt_svc.value(self.worker.is_ending())));
+        }
         let Some(policy) = &self.origin.http.responses else { return };
         let rule = self.rule.and_then(|rule| self.origin.http.rule(rule));
         let layers = EditLayers::new([

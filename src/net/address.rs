@@ -166,7 +166,20 @@ unsafe fn ip_of(address: *const libc::sockaddr) -> Option<IpAddr> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransportKind {
     Tcp,
+    /// Datagrams, of which the kernel gives those of a client to one socket.
     Udp,
+    /// Datagrams of QUIC, which their connection ids steer.
+    Quic,
+}
+
+impl TransportKind {
+    /// Whether its ports are those of UDP.
+    pub fn is_over_udp(self) -> bool {
+        match self {
+            TransportKind::Tcp => false,
+            TransportKind::Udp | TransportKind::Quic => true,
+        }
+    }
 }
 
 /// The number of an interface of this host by its name.

@@ -24,6 +24,7 @@ use crate::net::socket::wants_nonblocking;
 use crate::net::udp::listening::BUFFER_BYTES;
 use crate::net::udp::listening::BoundUdp;
 use crate::net::udp::listening::SharedPort;
+use crate::net::udp::steering;
 
 /// Connections that may wait to be accepted, per worker; the kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: i32 = 65_535;
@@ -33,6 +34,7 @@ pub struct Bound {
     /// The address with the port that the kernel chose if the configured one was 0.
     pub address: SocketAddr,
     pub kind: TransportKind,
+    /// In the order in which they were bound, which is how the kernel numbers them.
     sockets: Vec<OwnedFd>,
     /// Bytes that the smallest of the queues of UDP got, where that is far less than was asked for.
     pub small_buffer: Option<usize>,
@@ -98,7 +100,7 @@ impl Bound {
         dual_stack: bool,
         workers: usize,
     ) -> io::Result<Bound> {
-        if kind == TransportKind::Udp {
+        if kind.is_over_udp() {
             // It is gone before the others are bound: without SO_REUSEPORT it would stand in their way.
             let address = BoundUdp::new(address, dual_stack, SharedPort::No)?.address;
             return Bound::beside_own(kind, address, dual_stack, workers);
@@ -119,7 +121,7 @@ impl Bound {
         neighbour: Neighbour,
     ) -> bool {
         let bind = || {
-            if kind == TransportKind::Udp {
+            if kind.is_over_udp() {
                 let shared = if neighbour == Neighbour::Own { SharedPort::Yes } else { SharedPort::No };
                 return BoundUdp::new(address, dual_stack, shared).map(drop);
             }
@@ -138,9 +140,16 @@ impl Bound {
         workers: usize,
     ) -> io::Result<Bound> {
         let mut bound = Bound { address, kind, sockets: Vec::with_capacity(workers), small_buffer: None };
-        if kind == TransportKind::Udp {
-            for _ in 0..workers {
-                let socket = BoundUdp::new(address, dual_stack, SharedPort::Yes)?;
+        let of_udp = match kind {
+            TransportKind::Tcp => Vec::new(),
+            TransportKind::Udp => {
+                let bind = |_| BoundUdp::new(address, dual_stack, SharedPort::Yes);
+                (0..workers).map(bind).collect::<io::Result<_>>()?
+            }
+            TransportKind::Quic => steering::bind_group(address, dual_stack, workers as u32)?,
+        };
+        if kind.is_over_udp() {
+            for socket in of_udp {
                 let least = socket.receive_buffer.min(socket.send_buffer);
                 bound.small_buffer = (least < BUFFER_BYTES / 2).then_some(least);
                 bound.sockets.push(socket.socket);
@@ -175,6 +184,10 @@ impl Bound {
             drop(socket2::SockRef::from(socket).detach_filter());
         }
         let mut bound = Bound { address, kind, sockets, small_buffer: None };
+        if kind == TransportKind::Quic {
+            // The kernel steers to as many as there were, and workers beyond that would have none.
+            return Ok(bound);
+        }
         if let Some(missing @ 1..) = workers.checked_sub(bound.sockets.len()) {
             match Bound::beside_own(kind, address, dual_stack, missing) {
                 Ok(more) => bound.sockets.extend(more.sockets),
@@ -188,9 +201,15 @@ impl Bound {
         Ok(bound)
     }
 
-    /// The next socket; at least as many as there are workers.
-    pub fn take(&mut self) -> Option<OwnedFd> {
-        self.sockets.pop()
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.sockets.len()
+    }
+
+    /// The sockets with their indices, by which the kernel knows them; at least as many as there are workers, unless QUIC was
+    /// inherited from a process that had fewer.
+    pub fn into_sockets(self) -> impl Iterator<Item = (usize, OwnedFd)> {
+        self.sockets.into_iter().enumerate()
     }
 }
 

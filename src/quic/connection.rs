@@ -132,6 +132,12 @@ impl QuicConnection {
         Ok((SendHalf::new(Rc::clone(&self.shared), id), RecvHalf::new(Rc::clone(&self.shared), id)))
     }
 
+    /// Asks the peer for a sign of life, which is one to it, too (RFC 9000 §19.2).
+    pub fn ping(&self) {
+        self.shared.state.borrow_mut().connection.ping();
+        self.shared.touch();
+    }
+
     /// Closes it at once with a code of the application (RFC 9000 §10.2). What was written and not received may be lost.
     pub fn close(&self, code: u32, reason: &'static [u8]) {
         self.shared.close(VarInt::from_u32(code), reason, instant_now());

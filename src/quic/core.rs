@@ -23,7 +23,7 @@ use crate::quic::forwarding::ReceivedDatagram;
 use crate::quic::outgoing::Outgoing;
 use crate::quic::outgoing::PacketSink;
 use crate::quic::settings;
-use crate::quic::settings::QuicServer;
+use crate::quic::settings::ServerOffer;
 use crate::quic::shared::QuicShared;
 use crate::quic::shared::QuicState;
 use crate::quic::shared::WorkList;
@@ -42,8 +42,7 @@ const CALLS_PER_TURN: usize = 64;
 pub(super) struct EndpointCore {
     endpoint: Endpoint,
     ids: ConnectionIds,
-    /// None: nobody may begin, as with a client.
-    server: Option<QuicServer>,
+    offer: ServerOffer,
     admit: Admit,
     /// By the number that quinn-proto has given them, which it gives again.
     connections: Vec<Option<Rc<QuicShared>>>,
@@ -92,18 +91,14 @@ pub(super) enum Flushed {
 }
 
 impl EndpointCore {
-    pub(super) fn new(
-        ids: ConnectionIds,
-        keys: &QuicKeys,
-        server: Option<QuicServer>,
-        admit: Admit,
-    ) -> EndpointCore {
+    pub(super) fn new(ids: ConnectionIds, keys: &QuicKeys, offer: ServerOffer, admit: Admit) -> EndpointCore {
         let config = Arc::new(settings::endpoint_config(&ids, keys));
-        let server_config = server.as_ref().map(|server| Arc::clone(&server.config));
+        // Retry tokens and what waits for a handshake are the same in all that is offered later.
+        let server_config = offer().map(|server| server.config);
         EndpointCore {
             endpoint: Endpoint::new(config, server_config, true, None),
             ids,
-            server,
+            offer,
             admit,
             connections: Vec::new(),
             work: Rc::default(),
@@ -117,12 +112,6 @@ impl EndpointCore {
             turn: Vec::new(),
             counters: EndpointCounters::default(),
         }
-    }
-
-    /// What new clients are offered from now on.
-    pub(super) fn set_server(&mut self, server: QuicServer) {
-        self.endpoint.set_server_config(Some(Arc::clone(&server.config)));
-        self.server = Some(server);
     }
 
     /// Lets nobody begin any more.
@@ -180,7 +169,7 @@ impl EndpointCore {
     /// Whoever may be lying about his address has to come again while there are many; too many are refused.
     fn meet(&mut self, incoming: Incoming, sink: &mut impl PacketSink) {
         let waiting = self.half_open + self.incoming.len();
-        match self.server.as_ref().map(|server| server.limits) {
+        match (self.offer)().map(|server| server.limits) {
             Some(limits) if !self.is_draining && waiting < limits.refuse_threshold => {
                 if waiting < limits.retry_threshold || incoming.remote_address_validated() {
                     self.incoming.push_back(incoming);
@@ -213,7 +202,7 @@ impl EndpointCore {
             local: incoming.local_ip(),
             is_validated: incoming.remote_address_validated(),
         };
-        let Some(server) = self.server.clone().filter(|_| !self.is_draining) else {
+        let Some(server) = (self.offer)().filter(|_| !self.is_draining) else {
             return self.refuse(incoming, sink);
         };
         let serve = match (self.admit)(&newcomer) {

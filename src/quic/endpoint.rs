@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -34,7 +35,7 @@ use crate::quic::forwarding::ReceivedDatagram;
 use crate::quic::forwarding::SteeredGroup;
 use crate::quic::outgoing::PacketSink;
 use crate::quic::outgoing::Taken;
-use crate::quic::settings::QuicServer;
+use crate::quic::settings::ServerOffer;
 use crate::tls::quic_keys::QuicKeys;
 
 /// Pieces that are received in one turn of the loop: of 64 datagrams at most each.
@@ -49,7 +50,7 @@ pub struct EndpointParts {
     pub socket: ListeningUdp,
     pub ids: ConnectionIds,
     pub keys: Arc<QuicKeys>,
-    pub server: QuicServer,
+    pub offer: ServerOffer,
     /// All that share the port.
     pub group: SteeredGroup,
     pub admit: Admit,
@@ -95,7 +96,7 @@ impl QuicEndpoint {
     pub fn start(parts: EndpointParts) -> io::Result<QuicEndpoint> {
         let index = parts.ids.place().index;
         let wakeups = parts.group.listen(index)?;
-        let core = EndpointCore::new(parts.ids, &parts.keys, Some(parts.server), parts.admit);
+        let core = EndpointCore::new(parts.ids, &parts.keys, parts.offer, parts.admit);
         let tasks = Rc::new(EndpointTasks {
             socket: parts.socket,
             core: RefCell::new(core),
@@ -122,9 +123,12 @@ impl QuicEndpoint {
         self.tasks.socket.address()
     }
 
-    /// What new clients are offered from now on.
-    pub fn set_server(&self, server: QuicServer) {
-        self.tasks.core.borrow_mut().set_server(server);
+    /// Another descriptor of the socket, for a process that is to receive on it.
+    ///
+    /// # Errors
+    /// No descriptor is free.
+    pub fn lend(&self) -> io::Result<OwnedFd> {
+        self.tasks.socket.lend()
     }
 
     /// Lets nobody begin any more; connections go on.
@@ -145,7 +149,7 @@ impl QuicEndpoint {
     /// Tells all peers that their connections are over, with a code of the application, and serves nobody any more. A browser
     /// that is told comes back at once; one that is not, even one whose connection is reset later, does without QUIC for
     /// minutes. The caller bounds the time.
-    pub async fn end(self, code: u32, reason: &'static [u8]) {
+    pub async fn end(&self, code: u32, reason: &'static [u8]) {
         let tasks = &self.tasks;
         {
             let mut core = tasks.core.borrow_mut();

@@ -39,6 +39,11 @@ impl SteeredGroup {
         Ok(SteeredGroup { mailboxes: mailboxes?.into() })
     }
 
+    /// How many sockets there are.
+    pub fn count(&self) -> u32 {
+        self.mailboxes.len() as u32
+    }
+
     /// Hands a datagram to the worker of a socket; false if it is lost.
     pub(super) fn forward(&self, index: u32, datagram: ReceivedDatagram) -> bool {
         self.mailboxes.get(index as usize).is_some_and(|mailbox| mailbox.send(datagram).is_ok())

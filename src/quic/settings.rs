@@ -44,6 +44,9 @@ const VERSION_1: u32 = 1;
 pub struct QuicLimits {
     /// A connection on which nothing happens for as long is over.
     pub idle_timeout: Duration,
+    /// Streams that a client may open before earlier ones are over, in both directions; at most
+    /// [`MAX_BIDIRECTIONAL_STREAMS`].
+    pub max_streams: u32,
     /// From so many unfinished handshakes of one socket on, new clients have to show that they receive at their address
     /// (RFC 9000 §8.1.2).
     pub retry_threshold: usize,
@@ -59,6 +62,7 @@ impl Default for QuicLimits {
     fn default() -> QuicLimits {
         QuicLimits {
             idle_timeout: Duration::from_secs(30),
+            max_streams: MAX_BIDIRECTIONAL_STREAMS,
             retry_threshold: 100,
             refuse_threshold: 1_000,
             abandoned_connection: 0,
@@ -66,6 +70,9 @@ impl Default for QuicLimits {
         }
     }
 }
+
+/// What a listener offers now; None: nobody may begin. Asked for each new client, so that new certificates hold at once.
+pub type ServerOffer = Box<dyn Fn() -> Option<QuicServer>>;
 
 /// What a listener offers to new clients.
 #[derive(Clone)]
@@ -98,7 +105,7 @@ impl QuicServer {
 fn transport(limits: &QuicLimits) -> TransportConfig {
     let mut transport = TransportConfig::default();
     transport
-        .max_concurrent_bidi_streams(VarInt::from_u32(MAX_BIDIRECTIONAL_STREAMS))
+        .max_concurrent_bidi_streams(VarInt::from_u32(limits.max_streams.min(MAX_BIDIRECTIONAL_STREAMS)))
         .max_concurrent_uni_streams(VarInt::from_u32(MAX_UNIDIRECTIONAL_STREAMS))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))

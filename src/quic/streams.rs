@@ -16,6 +16,9 @@ use crate::quic::end::StreamFailure;
 use crate::quic::shared::QuicShared;
 use crate::quic::shared::StreamHalf;
 
+/// What is received and sent: memory that is shared where it is cut.
+pub type StreamBytes = Bytes;
+
 /// Shorter pieces are copied out of the datagram that they came in, which is freed so.
 const SMALL_BYTES: usize = 512;
 

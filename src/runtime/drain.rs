@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::control::build::sockets::SocketOrder;
@@ -15,6 +16,9 @@ use crate::net::mailbox::Mailbox;
 
 /// How long an idle connection may still bring a request.
 pub(super) const IDLE_GRACE: Duration = Duration::from_secs(1);
+
+/// How long workers may take to tell clients that the process ends.
+const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The word to drain, from the minding thread to all workers.
 pub(super) struct Drain {
@@ -50,6 +54,18 @@ impl Drain {
         let grace = IDLE_GRACE.min(shutdown_timeout / 2);
         self.grace.store(u64::try_from(grace.as_millis()).unwrap_or(0) + 1, Ordering::Release);
         self.workers.iter().for_each(Mailbox::ring);
+    }
+
+    /// Lets workers tell clients of QUIC that the process ends, and waits a moment for that.
+    pub(super) fn bid_farewell(&self) {
+        let (sender, done) = mpsc::channel::<()>();
+        for worker in &self.workers {
+            // One that is not told has too much else to do.
+            drop(worker.send(SocketOrder::BidFarewell(sender.clone())));
+        }
+        drop(sender);
+        // Nobody sends: it ends when all are done.
+        let _ = done.recv_timeout(FAREWELL_TIMEOUT);
     }
 
     /// The grace for idle connections once a drain has begun.

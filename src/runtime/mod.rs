@@ -31,6 +31,7 @@ use crate::control::process::signals;
 use crate::control::process::signals::SignalAction;
 use crate::control::reload::Command;
 use crate::control::tracing::exporter::LAST_SPANS_TIMEOUT;
+use crate::net::address::TransportKind;
 use crate::net::clock::instant_now;
 use crate::net::clock::wall_now;
 use crate::runtime::drain::Drain;
@@ -65,7 +66,7 @@ pub struct Serving {
     /// The I/O drivers of the workers with their flags, and how many workers have each.
     pub drivers: Drivers,
     /// Names of listeners, with the port that the kernel chose where the configured one was 0.
-    pub listeners: Vec<(String, SocketAddr)>,
+    pub listeners: Vec<(String, TransportKind, SocketAddr)>,
 }
 
 /// Serves until a signal ends it. `announce` is called once all workers accept.
@@ -160,12 +161,16 @@ fn bid_farewell(commands: &mpsc::Sender<Command>) {
 }
 
 /// Every address that is listened at, with the name of its listener.
-fn listening(plan: &RuntimePlan) -> Vec<(String, SocketAddr)> {
+fn listening(plan: &RuntimePlan) -> Vec<(String, TransportKind, SocketAddr)> {
     let (_, snapshot) = plan.channels.publication.load();
-    let listeners = snapshot.listeners.iter().flatten();
-    listeners
-        .flat_map(|listener| listener.addresses.iter().map(|address| (listener.name.clone(), *address)))
-        .collect()
+    let mut listening = Vec::new();
+    for listener in snapshot.listeners.iter().flatten() {
+        for address in &listener.addresses {
+            let place = |kind: &TransportKind| (listener.name.clone(), *kind, *address);
+            listening.extend(listener.kinds().iter().map(place));
+        }
+    }
+    listening
 }
 
 /// The writers of access logs, and what each worker has of these logs.

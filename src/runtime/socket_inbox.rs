@@ -1,25 +1,31 @@
 //! What reaches a worker from other threads: sockets to receive on, new snapshots, the word to drain.
 
 use std::cell::OnceCell;
+use std::cell::RefCell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::time::Duration;
 
 use crate::control::build::sockets::LentSocket;
 use crate::control::build::sockets::NewSocket;
 use crate::control::build::sockets::SocketOrder;
 use crate::datagram::DatagramService;
 use crate::datagram::DatagramSocket;
+use crate::downstream::h3::socket::QuicSocket;
+use crate::downstream::h3::socket::QuicSocketPlace;
 use crate::downstream::listener;
 use crate::downstream::listener::Accepting;
 use crate::net::address::TransportKind;
 use crate::net::listen::Acceptor;
 use crate::net::mailbox::Mailbox;
+use crate::net::task;
 use crate::net::timer::Shorten;
 use crate::net::timer::Tag;
 use crate::net::udp::listening::ListeningUdp;
+use crate::net::udp::receive::ReceiveArena;
 use crate::runtime::drain::Drain;
 use crate::runtime::drain::IDLE_GRACE;
 use crate::snapshot::Snapshot;
@@ -30,6 +36,9 @@ use crate::worker::Worker;
 /// The service of datagrams of a worker, once it has a socket of UDP.
 pub(super) type DatagramCell = Rc<OnceCell<Rc<DatagramService>>>;
 
+/// The sockets of QUIC of a worker that have connections, or may have.
+pub(super) type QuicSockets = Rc<RefCell<Vec<Rc<QuicSocket>>>>;
+
 /// See the module.
 pub(super) struct SocketInbox {
     mailbox: Mailbox<SocketOrder>,
@@ -38,12 +47,23 @@ pub(super) struct SocketInbox {
     sockets: Vec<(u64, WorkerSocket)>,
     worker: Rc<Worker>,
     datagrams: DatagramCell,
+    /// What sockets of QUIC receive into.
+    arena: OnceCell<Rc<RefCell<ReceiveArena>>>,
+    quic: QuicSockets,
 }
 
 /// A listening socket of the worker.
-enum WorkerSocket {
+struct WorkerSocket {
+    /// Which of the sockets of its address it is.
+    index: usize,
+    service: SocketService,
+}
+
+/// What receives on it.
+enum SocketService {
     Stream(Rc<Accepting>),
     Datagram(Rc<DatagramSocket>),
+    Quic(Rc<QuicSocket>),
 }
 
 impl SocketInbox {
@@ -51,9 +71,9 @@ impl SocketInbox {
         mailbox: Mailbox<SocketOrder>,
         drain: Arc<Drain>,
         worker: Rc<Worker>,
-        datagrams: DatagramCell,
+        (datagrams, quic): (DatagramCell, QuicSockets),
     ) -> SocketInbox {
-        SocketInbox { mailbox, drain, sockets: Vec::new(), worker, datagrams }
+        SocketInbox { mailbox, drain, sockets: Vec::new(), worker, datagrams, arena: OnceCell::new(), quic }
     }
 
     pub(super) fn drain(&mut self) {
@@ -64,6 +84,7 @@ impl SocketInbox {
                 SocketOrder::Lend(borrower) => self.lend(&borrower),
                 SocketOrder::GiveSessions(sockets, taker) => self.give_sessions(&sockets, &taker),
                 SocketOrder::TakeSessions(handed) => self.take_sessions(handed),
+                SocketOrder::BidFarewell(done) => self.bid_farewell(done),
             }
         }
         let datagrams = self.datagrams.get();
@@ -73,7 +94,7 @@ impl SocketInbox {
                 true
             }
             None => {
-                socket.close(datagrams);
+                socket.close(datagrams, &self.quic, &self.worker);
                 false
             }
         });
@@ -81,44 +102,53 @@ impl SocketInbox {
         if let Some(grace) = self.drain.begun()
             && !self.worker.is_draining()
         {
-            let datagrams = self.datagrams.get();
-            for (number, socket) in self.sockets.drain(..) {
-                match (&socket, self.drain.is_left(number)) {
-                    (WorkerSocket::Stream(accepting), true) => accepting.leave(),
-                    // The successor does not have it, and may have another one that is in its way.
-                    (WorkerSocket::Stream(_), false) => socket.close(datagrams),
-                    (WorkerSocket::Datagram(_), false) if self.drain.has_successor() => {
-                        socket.close(datagrams)
-                    }
-                    (WorkerSocket::Datagram(_), _) => {}
-                }
-            }
-            if let Some(datagrams) = self.datagrams.get() {
-                datagrams.begin_drain(grace, |number| self.drain.is_left(number));
-            }
-            self.worker.begin_drain(grace);
+            self.begin_drain(grace);
         }
+    }
+
+    fn begin_drain(&mut self, grace: Duration) {
+        let datagrams = self.datagrams.get();
+        for (number, socket) in self.sockets.drain(..) {
+            match (&socket.service, self.drain.is_left(number)) {
+                (SocketService::Stream(accepting), true) => accepting.leave(),
+                // The successor does not have it, and may have another one that is in its way.
+                (SocketService::Stream(_), false) => socket.close(datagrams, &self.quic, &self.worker),
+                (SocketService::Datagram(_), false) if self.drain.has_successor() => {
+                    socket.close(datagrams, &self.quic, &self.worker)
+                }
+                (SocketService::Datagram(_), _) => {}
+                // Its connections go on.
+                (SocketService::Quic(quic), _) => quic.begin_drain(),
+            }
+        }
+        if let Some(datagrams) = datagrams {
+            datagrams.begin_drain(grace, |number| self.drain.is_left(number));
+        }
+        self.worker.begin_drain(grace, self.drain.has_successor());
     }
 
     /// Receives on a socket. One that a later snapshot does not know any more is closed at once, and one that a reload
     /// opens while the process stops already.
     fn receive_on(&mut self, new: NewSocket, snapshot: &Snapshot) {
-        let NewSocket { number, kind, port, socket, sessions } = new;
+        let NewSocket { number, kind, port, socket, index, sessions, group } = new;
         let Some(listener) = snapshot.listener_of_socket(number) else { return };
         if self.worker.is_draining() {
             return;
         }
-        let received = match kind {
-            TransportKind::Tcp => Acceptor::new(socket).map(|acceptor| {
+        let service = match (kind, group) {
+            (TransportKind::Quic, Some(group)) => {
+                self.receive_quic(socket, QuicSocketPlace { index, group, listener, port })
+            }
+            (TransportKind::Tcp | TransportKind::Quic, _) => Acceptor::new(socket).map(|acceptor| {
                 let accepting = Accepting::new(acceptor, listener, port, &self.worker);
                 listener::start(&accepting, &self.worker);
-                WorkerSocket::Stream(accepting)
+                SocketService::Stream(accepting)
             }),
-            TransportKind::Udp => self.receive_datagrams(socket, number, (listener, port)),
+            (TransportKind::Udp, _) => self.receive_datagrams(socket, number, (listener, port)),
         };
-        match received {
-            Ok(socket) => {
-                self.sockets.push((number, socket));
+        match service {
+            Ok(service) => {
+                self.sockets.push((number, WorkerSocket { index, service }));
                 sessions.into_iter().for_each(|sessions| self.take_sessions(sessions));
             }
             Err(error) => log_line(&format!(
@@ -128,12 +158,28 @@ impl SocketInbox {
         }
     }
 
+    fn receive_quic(&self, socket: OwnedFd, at: QuicSocketPlace) -> io::Result<SocketService> {
+        let arena = Rc::clone(self.arena.get_or_init(Rc::default));
+        let socket = QuicSocket::new(socket, at, arena, &self.worker)?;
+        self.quic.borrow_mut().push(Rc::clone(&socket));
+        Ok(SocketService::Quic(socket))
+    }
+
+    /// Tells clients of QUIC that their connections are over, before the process ends with some of them open.
+    fn bid_farewell(&self, done: Sender<()>) {
+        let (quic, worker) = (Rc::clone(&self.quic), Rc::clone(&self.worker));
+        task::spawn(async move {
+            end_all(&quic, &worker).await;
+            drop(done);
+        });
+    }
+
     fn receive_datagrams(
         &self,
         socket: OwnedFd,
         number: u64,
         (listener, port): (usize, u16),
-    ) -> io::Result<WorkerSocket> {
+    ) -> io::Result<SocketService> {
         let service = match self.datagrams.get() {
             Some(service) => service,
             None => {
@@ -143,7 +189,7 @@ impl SocketInbox {
         };
         let socket = DatagramSocket::new(ListeningUdp::new(socket)?, number, (listener, port), &self.worker);
         service.serve(Rc::clone(&socket));
-        Ok(WorkerSocket::Datagram(socket))
+        Ok(SocketService::Datagram(socket))
     }
 
     fn give_sessions(&self, sockets: &[u64], taker: &Sender<HandedSessions>) {
@@ -170,8 +216,8 @@ impl SocketInbox {
     fn lend(&self, borrower: &Sender<LentSocket>) {
         for (number, socket) in &self.sockets {
             // Without a free descriptor, the borrower finds that one is missing.
-            if let Ok(socket) = socket.lend() {
-                drop(borrower.send(LentSocket { number: *number, socket }));
+            if let Ok(lent) = socket.lend() {
+                drop(borrower.send(LentSocket { number: *number, index: socket.index, socket: lent }));
             }
         }
     }
@@ -185,29 +231,50 @@ impl SocketInbox {
     }
 }
 
+/// Tells all clients of QUIC that their connections are over.
+pub(super) async fn end_all(quic: &QuicSockets, worker: &Worker) {
+    let sockets = quic.take();
+    for socket in sockets {
+        socket.end(worker).await;
+    }
+}
+
+/// Lets nobody begin there any more, and closes it when its connections are over.
+fn close_later(socket: Rc<QuicSocket>, quic: &QuicSockets, worker: &Rc<Worker>) {
+    socket.begin_drain();
+    let (quic, worker) = (Rc::clone(quic), Rc::clone(worker));
+    task::spawn(async move {
+        socket.drained(&worker).await;
+        quic.borrow_mut().retain(|known| !Rc::ptr_eq(known, &socket));
+    });
+}
+
 impl WorkerSocket {
     fn hand_to(&self, listener: usize) {
-        match self {
-            WorkerSocket::Stream(accepting) => accepting.hand_to(listener),
-            WorkerSocket::Datagram(socket) => socket.hand_to(listener),
+        match &self.service {
+            SocketService::Stream(accepting) => accepting.hand_to(listener),
+            SocketService::Datagram(socket) => socket.hand_to(listener),
+            SocketService::Quic(socket) => socket.hand_to(listener),
         }
     }
 
     /// No listener of the configuration has it any more.
-    fn close(&self, datagrams: Option<&Rc<DatagramService>>) {
-        match self {
-            WorkerSocket::Stream(accepting) => accepting.close(),
-            WorkerSocket::Datagram(socket) => {
+    fn close(&self, datagrams: Option<&Rc<DatagramService>>, quic: &QuicSockets, worker: &Rc<Worker>) {
+        match &self.service {
+            SocketService::Stream(accepting) => accepting.close(),
+            SocketService::Datagram(socket) => {
                 datagrams.into_iter().for_each(|service| service.remove(socket))
             }
+            SocketService::Quic(socket) => close_later(Rc::clone(socket), quic, worker),
         }
     }
 
     /// Another descriptor of the socket, for a process that is to receive on it.
     fn lend(&self) -> io::Result<OwnedFd> {
-        match self {
-            WorkerSocket::Stream(accepting) => accepting.lend(),
-            WorkerSocket::Datagram(socket) => socket.lend(),
+        match &self.service {
+            SocketService::Stream(accepting) => accepting.lend(),
+            SocketService::Datagram(socket) => socket.lend(),
+            SocketService::Quic(socket) => socket.lend(),
         }
     }
 }

@@ -96,6 +96,7 @@ impl Supervisor<'_> {
                     self.hurry(last, action);
                 }
                 Ok(RuntimeEvent::Signal(_)) if stop.is_some() => {
+                    self.drain.bid_farewell();
                     self.log_end("stopped at once");
                     return Ok(());
                 }
@@ -106,6 +107,7 @@ impl Supervisor<'_> {
                 Err(RecvTimeoutError::Timeout) => {
                     let is_replaced = stop.as_ref().is_some_and(|stop| stop.action.is_none());
                     let key = if is_replaced { "upgrade_drain_timeout" } else { "shutdown_timeout" };
+                    self.drain.bid_farewell();
                     self.log_end(&format!("{key} is over"));
                     return Ok(());
                 }

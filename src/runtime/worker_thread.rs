@@ -34,7 +34,9 @@ use crate::runtime::plan::RuntimePlan;
 use crate::runtime::ring;
 use crate::runtime::ring::DriverChoice;
 use crate::runtime::ring::Entries;
+use crate::runtime::socket_inbox;
 use crate::runtime::socket_inbox::DatagramCell;
+use crate::runtime::socket_inbox::QuicSockets;
 use crate::runtime::socket_inbox::SocketInbox;
 use crate::runtime::worker_watch::WorkerThread;
 use crate::telemetry::operator;
@@ -145,8 +147,13 @@ fn work(mut spec: WorkerSpec, events: &Sender<RuntimeEvent>) -> Result<(), Runti
     let result = driver.run(async {
         let worker = Worker::new(spec.index, spec.shared.clone(), spec.logs.take())?.share();
         let datagrams = Rc::new(OnceCell::new());
-        let mut inbox =
-            SocketInbox::new(spec.mailbox.clone(), drain, Rc::clone(&worker), Rc::clone(&datagrams));
+        let quic = QuicSockets::default();
+        let mut inbox = SocketInbox::new(
+            spec.mailbox.clone(),
+            drain,
+            Rc::clone(&worker),
+            (Rc::clone(&datagrams), Rc::clone(&quic)),
+        );
         inbox.drain();
         let ticks = every(TICK)?;
         let bell = spec.mailbox.listen()?;
@@ -166,6 +173,7 @@ fn work(mut spec: WorkerSpec, events: &Sender<RuntimeEvent>) -> Result<(), Runti
         });
         drop(events.send(RuntimeEvent::Ready(ready)));
         turn_until_drained(&worker).await;
+        socket_inbox::end_all(&quic, &worker).await;
         worker.tick();
         // Sockets are closed by the ring, in the next turn of the loop. Without it, a successor would
         // find the port taken until the kernel has cleared the ring away.

@@ -13,6 +13,7 @@ pub mod client_rates;
 pub mod group;
 pub mod handed_session;
 pub mod health_path;
+pub mod http3;
 mod keyed_hash;
 pub mod maintenance;
 pub mod rcu_cell;
@@ -31,6 +32,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::net::address::TransportKind;
 use crate::net::traffic::Traffic;
 use crate::policy::access_list::AccessList;
 use crate::policy::compression::CompressionTerms;
@@ -47,6 +49,8 @@ use crate::snapshot::bandwidth::ListenerBandwidth;
 use crate::snapshot::bandwidth::PaceLimits;
 use crate::snapshot::group::Group;
 use crate::snapshot::health_path::HealthPath;
+use crate::snapshot::http3::AltSvc;
+use crate::snapshot::http3::QuicTerms;
 use crate::snapshot::maintenance::Maintenance;
 use crate::snapshot::maintenance::MaintenanceSwitch;
 use crate::snapshot::quota::Quota;
@@ -187,6 +191,12 @@ pub struct HttpListener {
     /// HTTP/2 is spoken: by ALPN, or by prior knowledge in plaintext.
     pub http2: bool,
     pub http2_limits: Http2Limits,
+    /// HTTP/1.1 is spoken, and HTTP/2 if that is said above.
+    pub has_tcp: bool,
+    /// HTTP/3 is spoken, over UDP.
+    pub quic: Option<QuicTerms>,
+    /// What responses tell of HTTP/3. None: nothing.
+    pub alt_svc: Option<AltSvc>,
     /// Zero closes a connection after each response.
     pub idle_timeout: Duration,
     pub client_header_timeout: Duration,
@@ -239,6 +249,11 @@ pub struct HttpListener {
 }
 
 impl HttpListener {
+    /// Whether nothing but HTTP/3 is spoken.
+    pub fn is_quic_alone(&self) -> bool {
+        self.quic.is_some() && !self.has_tcp
+    }
+
     /// The rule with this index.
     pub fn rule(&self, index: u32) -> Option<&Rule> {
         self.rules.as_ref()?.get(index as usize)
@@ -405,9 +420,20 @@ impl Listener {
         self.http().map_or(STREAM_OPENING_TIMEOUT, |http| http.client_header_timeout)
     }
 
+    /// What is spoken at each of its addresses.
+    pub fn kinds(&self) -> &'static [TransportKind] {
+        match &self.protocol {
+            Protocol::Datagram(_) => &[TransportKind::Udp],
+            Protocol::Http(http) if http.is_quic_alone() => &[TransportKind::Quic],
+            Protocol::Http(http) if http.quic.is_some() => &[TransportKind::Tcp, TransportKind::Quic],
+            Protocol::Http(_) | Protocol::Stream(_) => &[TransportKind::Tcp],
+        }
+    }
+
     /// What is spoken there, as the configuration calls it.
     pub fn protocol_name(&self) -> &'static str {
         match (&self.protocol, &self.tls) {
+            (Protocol::Http(http), _) if http.is_quic_alone() => "quic",
             (Protocol::Http(_), None) => "http",
             (Protocol::Http(_), Some(_)) => "https",
             (Protocol::Stream(stream), None) if !stream.passthrough => "tcp",

@@ -111,6 +111,8 @@ pub struct Worker {
     listeners: Cell<usize>,
     /// No connection may go on after the exchange it is in.
     draining: Cell<bool>,
+    /// Nor does another process go on where this one listens.
+    ending: Cell<bool>,
     /// Responses that are being compressed.
     encoders: Cell<usize>,
     waiting_buffers: Cell<usize>,
@@ -176,6 +178,7 @@ impl Worker {
             to_ring: Cell::new(None),
             listeners: Cell::new(0),
             draining: Cell::new(false),
+            ending: Cell::new(false),
             encoders: Cell::new(0),
             waiting_buffers: Cell::new(0),
             nonces: RandomState::new(),
@@ -292,10 +295,16 @@ impl Worker {
         self.draining.get()
     }
 
+    /// Whether nobody goes on where this process listens.
+    pub fn is_ending(&self) -> bool {
+        self.ending.get()
+    }
+
     /// From now on every response is the last on its connection, and idle connections end within
     /// `idle`, unless a request comes first.
-    pub fn begin_drain(&self, idle: Duration) {
+    pub fn begin_drain(&self, idle: Duration, has_successor: bool) {
         self.draining.set(true);
+        self.ending.set(!has_successor);
         self.refuse_arrivals();
         self.timers.shorten(idle);
     }

@@ -312,7 +312,7 @@ impl Ringway {
         let seen = self.seen.borrow();
         let mut listeners = Vec::new();
         for (listener, line) in seen.iter().filter_map(|line| Some((parse_listening(line)?, line))) {
-            note(listener.1, line.contains("listening on https://"));
+            note(listener.1, line.contains("https://") || line.contains("quic://"));
             // A successor says it again.
             if !listeners.contains(&listener) {
                 listeners.push(listener);

@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use crate::config::Admin;
+use crate::config::Carriers;
+use crate::config::ListenAddress;
 use crate::config::Listener;
 use crate::config::report::Location;
 use crate::config::report::Report;
@@ -15,12 +17,14 @@ const MAX_ADDRESSES: usize = 4_096;
 /// Refuses addresses of enabled listeners that would take each other's connections or those of `[admin]`, and decides which
 /// take both IPv4 and IPv6: `[::]` does, unless `0.0.0.0` has a socket of its own at the port.
 pub(super) fn check(listeners: &mut [Listener], admin: &Admin, report: &mut Report) {
+    decide_dual_stack(listeners);
     // The ports of TCP and of UDP are others; what is asked of `[admin]` comes by TCP.
-    check_transport(true, (listeners, None), report);
-    check_transport(false, (listeners, admin.address), report);
+    check_transport(Carriers::has_udp, (listeners, None), report);
+    check_transport(Carriers::has_tcp, (listeners, admin.address), report);
     let mut count = 0;
     for listener in listeners.iter().filter(|listener| listener.enabled) {
-        count += listener.addresses.len();
+        let each = if listener.carriers() == Carriers::TcpAndUdp { 2 } else { 1 };
+        count += listener.addresses.len() * each;
         if count > MAX_ADDRESSES {
             let message =
                 format!("with \"{}\", listeners have {count} addresses and ports together", listener.name);
@@ -30,26 +34,38 @@ pub(super) fn check(listeners: &mut [Listener], admin: &Admin, report: &mut Repo
     }
 }
 
-fn check_transport(
-    is_udp: bool,
-    (listeners, admin): (&mut [Listener], Option<(SocketAddr, Location)>),
-    report: &mut Report,
-) {
+/// Where it has both TCP and UDP, a listener takes the same clients by both.
+fn decide_dual_stack(listeners: &mut [Listener]) {
     let is_of_all_ipv4 = |address: &SocketAddr| address.is_ipv4() && address.ip().is_unspecified();
-    let enabled = listeners.iter().filter(|listener| listener.enabled && listener.is_udp() == is_udp);
-    let addresses = enabled.flat_map(|listener| listener.addresses.iter().map(|entry| entry.address));
-    let own_ipv4: HashSet<u16> = addresses.filter(is_of_all_ipv4).map(|address| address.port()).collect();
-    let mut all = Vec::new();
-    for listener in listeners.iter_mut().filter(|listener| listener.is_udp() == is_udp) {
+    let own_ipv4 = |is_of: fn(Carriers) -> bool| -> HashSet<u16> {
+        let enabled = listeners.iter().filter(|listener| listener.enabled && is_of(listener.carriers()));
+        let addresses = enabled.flat_map(|listener| listener.addresses.iter().map(|entry| entry.address));
+        addresses.filter(is_of_all_ipv4).map(|address| address.port()).collect()
+    };
+    let (of_tcp, of_udp) = (own_ipv4(Carriers::has_tcp), own_ipv4(Carriers::has_udp));
+    for listener in listeners {
+        let carriers = listener.carriers();
         for entry in &mut listener.addresses {
-            let address = entry.address;
-            entry.dual_stack =
-                address.is_ipv6() && address.ip().is_unspecified() && !own_ipv4.contains(&address.port());
-            if listener.enabled {
-                all.push(PortPlace { address, location: entry.location, dual_stack: entry.dual_stack });
-            }
+            let (address, port) = (entry.address, entry.address.port());
+            let has_own_ipv4 =
+                carriers.has_tcp() && of_tcp.contains(&port) || carriers.has_udp() && of_udp.contains(&port);
+            entry.dual_stack = address.is_ipv6() && address.ip().is_unspecified() && !has_own_ipv4;
         }
     }
+}
+
+fn check_transport(
+    is_of: fn(Carriers) -> bool,
+    (listeners, admin): (&[Listener], Option<(SocketAddr, Location)>),
+    report: &mut Report,
+) {
+    let enabled = listeners.iter().filter(|listener| listener.enabled && is_of(listener.carriers()));
+    let place = |entry: &ListenAddress| PortPlace {
+        address: entry.address,
+        location: entry.location,
+        dual_stack: entry.dual_stack,
+    };
+    let mut all: Vec<_> = enabled.flat_map(|listener| listener.addresses.iter().map(place)).collect();
     all.extend(admin.map(|(address, location)| PortPlace { address, location, dual_stack: true }));
     for clash in clashes(&all) {
         let PortPlace { address, location, .. } = clash.later;

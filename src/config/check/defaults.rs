@@ -1,6 +1,7 @@
 //! `[defaults.listener]` and `[defaults.server_group]`: keys that tables of a kind need not repeat.
 
 use crate::config::check::datagram_listener;
+use crate::config::check::http3;
 use crate::config::check::listener_tls;
 use crate::config::check::relayed_group;
 use crate::config::check::section::report_unknown;
@@ -132,9 +133,15 @@ fn fits(kind: &str, table: &raw::Table, default: &raw::Entry) -> bool {
             || listener_tls::KEYS.contains(&key) && key != "host_unlike_sni";
         return stream_listener::KEYS.contains(&key) || ends_tls && is_of_tls;
     }
-    let is_for_https = listener_tls::KEYS.contains(&key) || matches!(key, "client_auth" | "hsts");
+    let is_quic = speaks(&["quic"]);
+    if is_quic && http3::OF_TCP.contains(&key) {
+        return false;
+    }
+    let is_for_https = listener_tls::KEYS.contains(&key)
+        || listener_tls::HTTP3_KEYS.contains(&key)
+        || matches!(key, "client_auth" | "hsts");
     let is_for_http = matches!(key, "redirect_to" | "redirect_spares_acme");
-    if is_https { !is_for_http } else { !is_for_https }
+    if is_https || is_quic { !is_for_http } else { !is_for_https }
 }
 
 /// Adds the entries that a table lacks. Tables below it are filled in the same way.

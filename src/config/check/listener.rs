@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::config::Carriers;
 use crate::config::ClientAuth;
 use crate::config::FingerprintHash;
 use crate::config::Forwarded;
@@ -19,6 +20,7 @@ use crate::config::check::client_auth;
 use crate::config::check::compression::CompressionTable;
 use crate::config::check::datagram_listener;
 use crate::config::check::health_path::HealthPathText;
+use crate::config::check::http3;
 use crate::config::check::identity;
 use crate::config::check::identity::EnabledField;
 use crate::config::check::ip_group;
@@ -66,7 +68,9 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
     let protection = annotations::protection(&mut section);
     let scheme = listener_tls::passed(&mut section, table, scheme);
     let tls = listener_tls::listener_tls(&mut section, scheme, known);
-    let redirect_to = if scheme.is_http() { redirect_to(&mut section, table) } else { None };
+    let may_redirect = matches!(scheme, Scheme::Http | Scheme::Https);
+    let redirect_to = if may_redirect { redirect_to(&mut section, table) } else { None };
+    let http3 = http3::read(&mut section, table, scheme);
     let redirects = redirect_to.is_some();
     let (mut enabled_fields, mut authorities) = (Vec::new(), Vec::new());
     let listener = Listener {
@@ -81,14 +85,15 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
         per_client: per_client(&mut section, scheme),
         proxy_protocol: match scheme {
             // A header would have to be in each datagram.
-            Scheme::Udp => ProxyProtocol::Off,
+            Scheme::Udp | Scheme::Quic => ProxyProtocol::Off,
             _ => section.read("proxy_protocol", &PROXY_PROTOCOLS, ProxyProtocol::Off),
         },
         access: ip_group::access(&mut section, &known.ip_groups),
         protocol: match scheme {
-            Scheme::Http | Scheme::Https => {
-                ListenerProtocol::Http(Box::new(http(&mut section, (scheme, redirects), &mut enabled_fields)))
-            }
+            Scheme::Http | Scheme::Https | Scheme::Quic => ListenerProtocol::Http(Box::new(HttpListener {
+                carriers: http3.carriers,
+                ..http(&mut section, (scheme, redirects), &mut enabled_fields)
+            })),
             Scheme::Tcp | Scheme::Tls | Scheme::Passthrough => {
                 ListenerProtocol::Stream(stream_listener::stream_listener(&mut section, scheme))
             }
@@ -100,11 +105,12 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
         },
         protection,
     };
+    http3::check_tls(&http3, &listener, section.report());
     if !section.is_refused("protocol") {
         identity::check_use(&enabled_fields, &listener, section.report());
     }
     section.close_where(scheme.clause());
-    (listener, Wanted { default_group, authorities, redirect_to })
+    (listener, Wanted { default_group, authorities, redirect_to, quic_listener: http3.listener })
 }
 
 /// `enabled_fields` gets the places of the headers about TLS and certificates.
@@ -115,14 +121,24 @@ fn http(
 ) -> HttpListener {
     let minute = Duration::from_secs(60);
     let trusted_proxies = trusted_proxies(section);
+    // What is about connections of TCP, and about tunnels, which HTTP/3 has none of.
+    let has_tcp = scheme != Scheme::Quic;
     HttpListener {
-        http2: section.read("http2", &Boolean, scheme == Scheme::Https),
+        carriers: Carriers::Tcp,
+        quic_listener: None,
+        http2: has_tcp && section.read("http2", &Boolean, scheme == Scheme::Https),
         http2_limits: http2_limits(section),
         idle_timeout: section.read("idle_timeout", &seconds(0, 4_000), Duration::from_secs(15)),
         client_header_timeout: section.read("client_header_timeout", &seconds(1, 900), minute),
         client_body_timeout: section.read("client_body_timeout", &seconds(1, 900), minute),
-        tunnel_idle_timeout: section.read("tunnel_idle_timeout", &seconds(0, WEEK), 60 * minute),
-        half_close: section.read("half_close", &HALF_CLOSES, HalfClose::Abort),
+        tunnel_idle_timeout: match has_tcp {
+            true => section.read("tunnel_idle_timeout", &seconds(0, WEEK), 60 * minute),
+            false => Duration::ZERO,
+        },
+        half_close: match has_tcp {
+            true => section.read("half_close", &HALF_CLOSES, HalfClose::Abort),
+            false => HalfClose::Abort,
+        },
         requests_per_second: section.read("requests_per_second", &Integer(0..=1_000_000), 0),
         bandwidth_bytes_per_second: section.read("bandwidth_bytes_per_second", &BANDWIDTH, 0),
         limit_status: section.read("limit_status", &LimitStatus, 503),
@@ -141,12 +157,13 @@ fn http(
         compression: section.read("compression", &CompressionTable, None),
         normalizes_paths: section.read("path_normalization", &PATH_NORMALIZATIONS, true),
         redirect_to: None,
-        redirect_spares_acme: section.read_unless(
-            (!redirects).then_some("nothing is redirected without redirect_to"),
-            "redirect_spares_acme",
-            &Boolean,
-            false,
-        ),
+        redirect_spares_acme: has_tcp
+            && section.read_unless(
+                (!redirects).then_some("nothing is redirected without redirect_to"),
+                "redirect_spares_acme",
+                &Boolean,
+                false,
+            ),
         response_headers: response_headers::read(section, scheme),
         forwarded: forwarded(section, enabled_fields),
     }
@@ -182,6 +199,7 @@ const PROTOCOLS: Choice<Scheme> = Choice {
         ("tcp", Scheme::Tcp),
         ("tls", Scheme::Tls),
         ("udp", Scheme::Udp),
+        ("quic", Scheme::Quic),
     ],
     aliases: &[
         ("TCP", Scheme::Tcp),
@@ -189,8 +207,9 @@ const PROTOCOLS: Choice<Scheme> = Choice {
         ("TCPSSL", Scheme::Tls),
         ("tcpssl", Scheme::Tls),
         ("UDP", Scheme::Udp),
+        ("QUIC", Scheme::Quic),
     ],
-    later: &["quic"],
+    later: &[],
 };
 
 const PROXY_PROTOCOLS: Choice<ProxyProtocol> = Choice {

@@ -26,6 +26,9 @@ pub(super) const KEYS: [&str; 7] = [
     "tls_handshake_timeout",
 ];
 
+/// The same, about HTTP/3, which connections that are relayed have none of.
+pub(super) const HTTP3_KEYS: [&str; 2] = ["http3", "quic_listener"];
+
 /// What the word `protocol` says of a listener: what is spoken, and whether within TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scheme {
@@ -39,15 +42,17 @@ pub(super) enum Scheme {
     Passthrough,
     /// Datagrams that are relayed.
     Udp,
+    /// HTTP/3.
+    Quic,
 }
 
 impl Scheme {
     pub(super) fn is_secure(self) -> bool {
-        matches!(self, Scheme::Https | Scheme::Tls)
+        matches!(self, Scheme::Https | Scheme::Tls | Scheme::Quic)
     }
 
     pub(super) fn is_http(self) -> bool {
-        matches!(self, Scheme::Http | Scheme::Https)
+        matches!(self, Scheme::Http | Scheme::Https | Scheme::Quic)
     }
 
     /// What it is, to be read behind "where".
@@ -59,6 +64,7 @@ impl Scheme {
             Scheme::Tls => "the protocol is tls",
             Scheme::Passthrough => "TLS is passed through",
             Scheme::Udp => "the protocol is udp",
+            Scheme::Quic => "the protocol is quic",
         }
     }
 }
@@ -88,7 +94,7 @@ pub(super) fn listener_tls(
     known: &Known<'_>,
 ) -> Option<ListenerTls> {
     match scheme {
-        Scheme::Https | Scheme::Tls => {}
+        Scheme::Https | Scheme::Tls | Scheme::Quic => {}
         // It may be meant for one that has them.
         Scheme::Http if section.is_refused("protocol") && section.place_of("certificates").is_some() => {}
         Scheme::Http => {
@@ -136,7 +142,7 @@ const SNI_MATCHES: Choice<SniMatch> = Choice {
 
 fn refuse_keys(section: &mut Section<'_, '_>) {
     let is_unclear = section.is_refused("protocol");
-    for key in KEYS {
+    for key in KEYS.into_iter().chain(HTTP3_KEYS) {
         let Some(location) = section.place_of(key).filter(|_| !is_unclear) else { continue };
         let message = format!("`{key}` has no effect where the protocol is http");
         section.report().error(location, message, "write protocol = \"https\", or remove it");

@@ -21,6 +21,7 @@ mod group_tls;
 mod hash_key;
 mod health_check;
 mod health_path;
+mod http3;
 mod identity;
 mod ip_group;
 mod kind;
@@ -188,6 +189,7 @@ fn check_references(config: &mut Config, wanted: &[Wanted], policies: &[TlsPolic
     references::resolve_default_groups(listeners, wanted, server_groups, report);
     references::resolve_redirects(listeners, wanted, report);
     client_auth::resolve(listeners, wanted, authorities, report);
+    http3::resolve(listeners, wanted, report);
     bound_twice::check(listeners, admin, report);
     // A protocol that was refused says nothing about what goes together.
     if !report.has_errors() {

@@ -28,6 +28,8 @@ pub(super) struct Wanted {
     pub authorities: Vec<Reference>,
     /// The listener that requests are redirected to.
     pub redirect_to: Option<Reference>,
+    /// The one that clients are told of, for HTTP/3.
+    pub quic_listener: Option<Reference>,
 }
 
 /// `thing` is the table the names belong to.

@@ -266,7 +266,8 @@ const FOREIGN_VALUES: [(&str, &str); 20] = [
 ];
 
 /// Values of others that mean what a single word of ours does not, by the key, and what to write.
-const FOREIGN_MEANINGS: [(&str, &str, &str); 2] = [
+const FOREIGN_MEANINGS: [(&str, &str, &str); 3] = [
+    ("protocol", "gquic", "gQUIC is dead: QUIC is RFC 9000 since 2021; write protocol = \"quic\""),
     (
         "protocol",
         "TCP_UDP",

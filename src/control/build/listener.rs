@@ -4,16 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::config;
+use crate::config::Carriers;
 use crate::config::Config;
 use crate::config::ListenerProtocol;
+use crate::control::build::binding::kinds_of;
 use crate::control::build::parts::Parts;
 use crate::control::build::registry::KnownGroup;
 use crate::control::build::registry::Registry;
 use crate::control::build::responses;
 use crate::control::build::rules::ListenerRules;
 use crate::control::credentials::ip_groups;
+use crate::net::address::TransportKind;
 use crate::policy::forwarded::Forwarded;
 use crate::policy::forwarded::TrustedProxies;
+use crate::policy::header_edits::HeaderEdit;
 use crate::policy::hop_marks::HopMarks;
 use crate::policy::hop_marks::TraceMark;
 use crate::policy::identity::Identity;
@@ -30,6 +34,8 @@ use crate::snapshot::StreamListener;
 use crate::snapshot::bandwidth::ListenerBandwidth;
 use crate::snapshot::group::Group;
 use crate::snapshot::health_path::HealthPath;
+use crate::snapshot::http3::AltSvc;
+use crate::snapshot::http3::QuicTerms;
 use crate::snapshot::maintenance::MaintenanceOwner;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::quota::Rate;
@@ -100,7 +106,11 @@ impl ListenerBuilder<'_> {
         Some(Listener {
             name: listener.name.clone(),
             slot: registry.listener_slot(&listener.name, listener.family()),
-            addresses: own_bindings.map(|binding| binding.address).collect(),
+            // With TCP and QUIC, each address has two.
+            addresses: own_bindings
+                .filter(|binding| binding.kind == *kinds_of(listener).first().unwrap_or(&binding.kind))
+                .map(|binding| binding.address)
+                .collect(),
             default_group,
             maintenance,
             connections: counted.connections,
@@ -195,6 +205,24 @@ impl ListenerBuilder<'_> {
         (trace.is_some() || http.via).then_some(HopMarks { trace, via: http.via })
     }
 
+    /// What responses tell of HTTP/3; nothing where the operator tells it himself.
+    fn alt_svc(&self, http: &config::HttpListener) -> Option<AltSvc> {
+        let is_own = |edit: &HeaderEdit| edit.name().eq_ignore_ascii_case("alt-svc");
+        if http.response_headers.iter().any(is_own) {
+            return None;
+        }
+        let told = match http.carriers {
+            Carriers::TcpAndUdp => self.index,
+            Carriers::Tcp => http.quic_listener?,
+            Carriers::Udp => return None,
+        };
+        let told = self.parts.config.listeners.get(told)?;
+        let mut bindings = self.parts.bindings.iter();
+        let binding =
+            bindings.find(|binding| binding.listener == told.name && binding.kind == TransportKind::Quic)?;
+        Some(AltSvc::at_port(binding.address.port()))
+    }
+
     /// Where every request is redirected to.
     fn redirect_to(&self, http: &config::HttpListener) -> Option<RedirectTo> {
         let target = self.parts.config.listeners.get(http.redirect_to?)?;
@@ -223,6 +251,12 @@ impl ListenerBuilder<'_> {
         HttpListener {
             http2: http.http2,
             http2_limits: http2_limits(http.http2_limits),
+            has_tcp: http.carriers.has_tcp(),
+            quic: http.carriers.has_udp().then(|| QuicTerms {
+                keys: Arc::clone(&self.parts.security.quic_keys),
+                generation: self.parts.security.quic_generation,
+            }),
+            alt_svc: self.alt_svc(http),
             idle_timeout: http.idle_timeout,
             client_header_timeout: http.client_header_timeout,
             client_body_timeout: http.client_body_timeout,

@@ -2,6 +2,7 @@
 //! what cannot be secured.
 
 pub mod access_logs;
+pub mod binding;
 mod carried;
 mod conditions;
 mod gates;

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::control::build::access_logs::OpenLogs;
-use crate::control::build::sockets::Binding;
+use crate::control::build::binding::Binding;
 use crate::control::credentials::tls::Security;
 use crate::control::discovery::Addresses;
 

@@ -1,7 +1,6 @@
 //! The listening sockets of the process: which are open, and which a new configuration needs besides.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -16,54 +15,20 @@ use std::time::Instant;
 use crate::config::Config;
 use crate::config::ListenAddress;
 use crate::config::Listener;
+use crate::control::build::binding::BindError;
+use crate::control::build::binding::Binding;
+use crate::control::build::binding::InheritedSockets;
+use crate::control::build::binding::kinds_of;
 use crate::net::address::TransportKind;
 use crate::net::clock::instant_now;
 use crate::net::listen::Bound;
 use crate::net::listen::Neighbour;
-use crate::net::listen::is_out_of_descriptors;
 use crate::net::mailbox::Mailbox;
 use crate::net::udp::listening::BUFFER_BYTES;
 use crate::net::udp::listening::cookie_of;
+use crate::quic::forwarding::SteeredGroup;
 use crate::snapshot::handed_session::HandedSessions;
 use crate::telemetry::operator::log_line;
-
-/// An address that is listened at.
-#[derive(Clone, Debug)]
-pub struct Binding {
-    /// No other socket of this process has or had it.
-    pub number: u64,
-    pub kind: TransportKind,
-    /// As configured; the port may be 0.
-    wanted: SocketAddr,
-    dual_stack: bool,
-    /// With the port that the kernel chose if none was wanted.
-    pub address: SocketAddr,
-    pub listener: String,
-}
-
-impl Binding {
-    /// As configured; the port may be 0.
-    pub fn wanted(&self) -> SocketAddr {
-        self.wanted
-    }
-
-    /// Whether it takes IPv4, too.
-    pub fn dual_stack(&self) -> bool {
-        self.dual_stack
-    }
-
-    /// For a listener that is not to listen.
-    pub fn unbound(number: u64, listener: &Listener, wanted: &ListenAddress) -> Binding {
-        let ListenAddress { address, dual_stack, .. } = *wanted;
-        let kind = kind_of(listener);
-        Binding { number, kind, wanted: address, dual_stack, address, listener: listener.name.clone() }
-    }
-}
-
-/// What is spoken at the ports of a listener.
-fn kind_of(listener: &Listener) -> TransportKind {
-    if listener.is_udp() { TransportKind::Udp } else { TransportKind::Tcp }
-}
 
 /// A listening socket on its way to a worker.
 pub struct NewSocket {
@@ -72,8 +37,12 @@ pub struct NewSocket {
     /// The one that clients connect to.
     pub port: u16,
     pub socket: OwnedFd,
+    /// Which of the sockets of its address it is, for the kernel, too.
+    pub index: usize,
     /// Those of another process, if it is a socket of UDP.
     pub sessions: Option<HandedSessions>,
+    /// All sockets of its address, if it is one of QUIC.
+    pub group: Option<SteeredGroup>,
 }
 
 /// What a worker is told of listening sockets.
@@ -85,40 +54,32 @@ pub enum SocketOrder {
     GiveSessions(Arc<[u64]>, Sender<HandedSessions>),
     /// Go on with sessions that were given away.
     TakeSessions(HandedSessions),
+    /// Tell clients that cannot notice by themselves that the process ends; dropped when that is done.
+    BidFarewell(Sender<()>),
 }
 
 /// Another descriptor of a listening socket of a worker.
 pub struct LentSocket {
     pub number: u64,
+    /// See [`NewSocket::index`].
+    pub index: usize,
     pub socket: OwnedFd,
-}
-
-/// The sockets of one address that another process has opened.
-pub struct InheritedSockets {
-    pub kind: TransportKind,
-    /// As that process was configured.
-    pub wanted: SocketAddr,
-    pub dual_stack: bool,
-    pub address: SocketAddr,
-    pub listener: String,
-    pub sockets: Vec<OwnedFd>,
-}
-
-/// Why a listener cannot listen.
-#[derive(Debug)]
-pub struct BindError {
-    pub listener: String,
-    kind: TransportKind,
-    pub address: SocketAddr,
-    pub error: io::Error,
-    dual_stack: bool,
 }
 
 /// Sockets that are bound for a configuration that is not in service yet.
 pub struct Prepared {
     /// Every binding of the configuration.
     pub bindings: Vec<Binding>,
-    fresh: Vec<(u64, Bound)>,
+    fresh: Vec<FreshSockets>,
+}
+
+/// Sockets of one address that no worker has yet.
+struct FreshSockets {
+    /// Of the binding.
+    number: u64,
+    bound: Bound,
+    /// If it is for QUIC.
+    group: Option<SteeredGroup>,
 }
 
 /// Numbers of sockets, and those that are open.
@@ -129,7 +90,7 @@ pub struct Sockets {
     /// What is bound already and was not asked for yet.
     inherited: Vec<InheritedSockets>,
     /// Another process still accepts: what workers are to get waits here.
-    held: Option<Vec<(u64, Bound)>>,
+    held: Option<Vec<FreshSockets>>,
 }
 
 /// Between two attempts to hand a socket to a worker whose mailbox is full.
@@ -142,6 +103,9 @@ pub const OLD_SOCKETS_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How long workers may take to tell of their sockets.
 const LEND_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Ports that are tried until one is free for both TCP and UDP; and looks at an address that is to become free.
+const MAX_PORTS_TRIED: usize = 1_000;
 
 /// New sockets that can be on their way to a worker at a time.
 pub const MAX_ON_THE_WAY: usize = 4_096;
@@ -174,20 +138,21 @@ impl Sockets {
             is_told.map_err(|_| io::Error::other("a worker has too many orders"))?;
         }
         drop(sender);
-        let mut bindings: Vec<_> = self.open.iter().map(|binding| (binding, Vec::new())).collect();
+        let mut bindings: Vec<(_, Vec<(usize, OwnedFd)>)> =
+            self.open.iter().map(|binding| (binding, Vec::new())).collect();
         let places = self.open.iter().enumerate().map(|(place, binding)| (binding.number, place));
         let places: HashMap<u64, usize> = places.collect();
         let end = instant_now() + LEND_TIMEOUT;
         loop {
             match lent.recv_timeout(end.saturating_duration_since(instant_now())) {
-                Ok(LentSocket { number, socket }) => {
+                Ok(LentSocket { number, index, socket }) => {
                     // What a reload has removed a moment ago is not handed on.
                     let binding = places.get(&number).and_then(|place| bindings.get_mut(*place));
                     if let Some((_, sockets)) = binding {
-                        sockets.push(socket);
+                        sockets.push((index, socket));
                     }
                 }
-                Err(RecvTimeoutError::Disconnected) => return Ok(bindings),
+                Err(RecvTimeoutError::Disconnected) => return Ok(in_their_order(bindings)),
                 Err(RecvTimeoutError::Timeout) => {
                     return Err(io::Error::other("a worker does not tell of its listening sockets"));
                 }
@@ -199,56 +164,26 @@ impl Sockets {
     /// dropping what is returned gives the addresses up again.
     pub fn prepare(&mut self, config: &Config, workers: usize) -> Result<Prepared, BindError> {
         let mut prepared = Prepared { bindings: Vec::new(), fresh: Vec::new() };
-        let end = instant_now() + OLD_SOCKETS_TIMEOUT;
         // What is not asked for now is closed: its process has it still.
-        let mut inherited = std::mem::take(&mut self.inherited);
-        let mut open: Vec<Option<&Binding>> = self.open.iter().map(Some).collect();
+        let mut at_hand = SocketsAtHand {
+            inherited: std::mem::take(&mut self.inherited),
+            open: self.open.iter().cloned().map(Some).collect(),
+            workers,
+            end: instant_now() + OLD_SOCKETS_TIMEOUT,
+        };
         for listener in config.listeners.iter().filter(|listener| listener.enabled) {
-            let kind = kind_of(listener);
-            for wanted in &listener.addresses {
-                let refused = |error| BindError {
-                    listener: listener.name.clone(),
-                    kind,
-                    address: wanted.address,
-                    error,
-                    dual_stack: wanted.dual_stack,
-                };
-                if prepared.fresh.len() >= MAX_ON_THE_WAY {
-                    let text = format!("more than {MAX_ON_THE_WAY} addresses at a time");
-                    return Err(refused(io::Error::other(text)));
+            for at in &listener.addresses {
+                let mut port = at.address.port();
+                for kind in kinds_of(listener) {
+                    let wanted = WantedSockets { listener, kind: *kind, at };
+                    // QUIC comes to the port of TCP that the kernel has chosen.
+                    port = self.prepare_one((&wanted, port), &mut at_hand, &mut prepared)?.port();
                 }
-                // With a port that the kernel chooses, only the name tells whose socket it is.
-                let is_same = |binding: &Binding| {
-                    (binding.kind, binding.wanted, binding.dual_stack)
-                        == (kind, wanted.address, wanted.dual_stack)
-                        && (wanted.address.port() != 0 || binding.listener == listener.name)
-                };
-                let known = open.iter_mut().find(|binding| binding.is_some_and(is_same));
-                if let Some(known) = known.and_then(Option::take) {
-                    prepared.bindings.push(Binding { listener: listener.name.clone(), ..known.clone() });
-                    continue;
-                }
-                let bound = match take_inherited(&mut inherited, (kind, wanted), &listener.name) {
-                    Some(known) => {
-                        Bound::inherited((kind, known.address, wanted.dual_stack), known.sockets, workers)
-                    }
-                    None => self.bind((kind, wanted), &inherited, workers, end),
-                };
-                let bound = bound.map_err(refused)?;
-                warn_of_small_buffer(&listener.name, &bound);
-                self.next += 1;
-                prepared.bindings.push(Binding {
-                    number: self.next,
-                    kind,
-                    wanted: wanted.address,
-                    dual_stack: wanted.dual_stack,
-                    address: bound.address,
-                    listener: listener.name.clone(),
-                });
-                prepared.fresh.push((self.next, bound));
             }
         }
-        for InheritedSockets { address, .. } in inherited.iter().filter(|known| known.listener.is_empty()) {
+        for InheritedSockets { address, .. } in
+            at_hand.inherited.iter().filter(|known| known.listener.is_empty())
+        {
             log_line(&format!(
                 "warning: the service manager has opened {address}, which is no address of a [[listener]]; it is closed"
             ));
@@ -256,31 +191,89 @@ impl Sockets {
         Ok(prepared)
     }
 
+    /// Prepares the sockets of an address for one kind of what is spoken there, and tells where that is.
+    fn prepare_one(
+        &mut self,
+        (wanted, port): (&WantedSockets<'_>, u16),
+        at_hand: &mut SocketsAtHand,
+        prepared: &mut Prepared,
+    ) -> Result<SocketAddr, BindError> {
+        if let Some(known) = at_hand.take_open(wanted) {
+            let address = known.address;
+            prepared.bindings.push(Binding { listener: wanted.listener.name.clone(), ..known });
+            return Ok(address);
+        }
+        let refused = |error| BindError {
+            listener: wanted.listener.name.clone(),
+            kind: wanted.kind,
+            address: wanted.at.address,
+            error,
+            dual_stack: wanted.at.dual_stack,
+        };
+        if prepared.fresh.len() >= MAX_ON_THE_WAY {
+            let text = format!("more than {MAX_ON_THE_WAY} addresses at a time");
+            return Err(refused(io::Error::other(text)));
+        }
+        let bound = match at_hand.take_inherited(wanted) {
+            Some(known) => Bound::inherited(
+                (wanted.kind, known.address, wanted.at.dual_stack),
+                known.sockets,
+                at_hand.workers,
+            ),
+            None => self.bind((wanted, port), at_hand),
+        };
+        let bound = bound.map_err(refused)?;
+        warn_of_small_buffer(&wanted.listener.name, &bound);
+        let group = match wanted.kind {
+            TransportKind::Quic => Some(SteeredGroup::new(bound.count() as u32).map_err(refused)?),
+            TransportKind::Tcp | TransportKind::Udp => None,
+        };
+        self.next += 1;
+        let address = bound.address;
+        prepared.bindings.push(Binding {
+            number: self.next,
+            kind: wanted.kind,
+            wanted: wanted.at.address,
+            dual_stack: wanted.at.dual_stack,
+            address,
+            listener: wanted.listener.name.clone(),
+        });
+        prepared.fresh.push(FreshSockets { number: self.next, bound, group });
+        Ok(address)
+    }
+
     /// Binds an address. While processes before this one still serve, one of them may have given it up a moment ago: until
     /// `end`, that is waited for. A reload waits by itself, because it has other things to do meanwhile.
-    fn bind(
-        &self,
-        (kind, wanted): (TransportKind, &ListenAddress),
-        inherited: &[InheritedSockets],
-        workers: usize,
-        end: Instant,
-    ) -> io::Result<Bound> {
-        loop {
-            let bound = match self.overlaps((kind, wanted.address), inherited) {
-                true => Bound::beside_own(kind, wanted.address, wanted.dual_stack, workers),
-                false => Bound::new(kind, wanted.address, wanted.dual_stack, workers),
+    fn bind(&self, (wanted, port): (&WantedSockets<'_>, u16), at_hand: &SocketsAtHand) -> io::Result<Bound> {
+        let (kind, dual_stack, workers) = (wanted.kind, wanted.at.dual_stack, at_hand.workers);
+        let address = SocketAddr::new(wanted.at.address.ip(), port);
+        let is_for_both = port == 0 && kinds_of(wanted.listener).len() > 1;
+        for _ in 0..MAX_PORTS_TRIED {
+            let bound = match self.overlaps((kind, address), &at_hand.inherited) {
+                true => Bound::beside_own(kind, address, dual_stack, workers),
+                false => Bound::new(kind, address, dual_stack, workers),
             };
             match bound {
                 Err(error)
                     if error.kind() == io::ErrorKind::AddrInUse
                         && self.is_holding()
-                        && instant_now() < end =>
+                        && instant_now() < at_hand.end =>
                 {
                     thread::sleep(OLD_SOCKETS_LOOK_INTERVAL);
                 }
+                // Another port is free for both.
+                Ok(bound)
+                    if is_for_both
+                        && Bound::is_taken(
+                            TransportKind::Quic,
+                            bound.address,
+                            dual_stack,
+                            Neighbour::Nobody,
+                        ) => {}
                 bound => return bound,
             }
         }
+        Err(io::ErrorKind::AddrInUse.into())
     }
 
     /// Whether a socket of our own would be found in the way of this address.
@@ -288,7 +281,7 @@ impl Sockets {
         let own = self.open.iter().map(|binding| (binding.kind, binding.address));
         own.chain(inherited.iter().map(|known| (known.kind, known.address))).any(|(other, address)| {
             let is_wildcard = address.ip().is_unspecified() || wanted.ip().is_unspecified();
-            other == kind && address.port() == wanted.port() && is_wildcard
+            other.is_over_udp() == kind.is_over_udp() && address.port() == wanted.port() && is_wildcard
         })
     }
 
@@ -317,20 +310,32 @@ impl Sockets {
 
 /// `sessions` are those of other processes, by what tells the socket.
 fn hand_out(
-    sockets: Vec<(u64, Bound)>,
+    sockets: Vec<FreshSockets>,
     mut sessions: HashMap<u64, HandedSessions>,
     workers: &[Mailbox<SocketOrder>],
 ) {
-    for (number, mut bound) in sockets {
+    for FreshSockets { number, bound, group } in sockets {
+        let (kind, port) = (bound.kind, bound.address.port());
         // Of a process with more workers, there may be more sockets than workers.
-        for worker in workers.iter().cycle() {
-            let Some(socket) = bound.take() else { break };
-            let (kind, port) = (bound.kind, bound.address.port());
+        for ((index, socket), worker) in bound.into_sockets().zip(workers.iter().cycle()) {
             let cookie = if sessions.is_empty() { None } else { cookie_of(&socket).ok() };
             let sessions = cookie.and_then(|cookie| sessions.remove(&cookie));
-            give(worker, SocketOrder::Accept(NewSocket { number, kind, port, socket, sessions }));
+            let group = group.clone();
+            give(
+                worker,
+                SocketOrder::Accept(NewSocket { number, kind, port, socket, index, sessions, group }),
+            );
         }
     }
+}
+
+/// The sockets of each binding as the kernel numbers them.
+fn in_their_order(bindings: Vec<(&Binding, Vec<(usize, OwnedFd)>)>) -> Vec<(&Binding, Vec<OwnedFd>)> {
+    let ordered = bindings.into_iter().map(|(binding, mut sockets)| {
+        sockets.sort_unstable_by_key(|(index, _)| *index);
+        (binding, sockets.into_iter().map(|(_, socket)| socket).collect())
+    });
+    ordered.collect()
 }
 
 fn give(worker: &Mailbox<SocketOrder>, mut order: SocketOrder) {
@@ -364,18 +369,52 @@ pub fn give_back(sessions: Vec<HandedSessions>, workers: &[Mailbox<SocketOrder>]
     }
 }
 
-/// The inherited sockets of an address, if there are any.
-fn take_inherited(
-    inherited: &mut Vec<InheritedSockets>,
-    (kind, wanted): (TransportKind, &ListenAddress),
-    listener: &str,
-) -> Option<InheritedSockets> {
-    let is_same = |known: &InheritedSockets| {
-        (known.kind, known.wanted, known.dual_stack) == (kind, wanted.address, wanted.dual_stack)
-            && (wanted.address.port() != 0 || known.listener == listener)
-    };
-    let place = inherited.iter().position(is_same)?;
-    Some(inherited.swap_remove(place))
+/// An address of a listener, for one kind of what is spoken there.
+struct WantedSockets<'w> {
+    listener: &'w Listener,
+    kind: TransportKind,
+    at: &'w ListenAddress,
+}
+
+/// What need not be bound.
+struct SocketsAtHand {
+    inherited: Vec<InheritedSockets>,
+    /// Each until it is taken.
+    open: Vec<Option<Binding>>,
+    workers: usize,
+    /// How long an address that is taken is waited for.
+    end: Instant,
+}
+
+impl SocketsAtHand {
+    fn take_open(&mut self, wanted: &WantedSockets<'_>) -> Option<Binding> {
+        let is_same = |binding: &Binding| {
+            binding.kind == wanted.kind
+                && wanted.is_for((binding.wanted, binding.dual_stack), &binding.listener)
+        };
+        self.open.iter_mut().find(|binding| binding.as_ref().is_some_and(is_same))?.take()
+    }
+
+    fn take_inherited(&mut self, wanted: &WantedSockets<'_>) -> Option<InheritedSockets> {
+        let is_same = |known: &InheritedSockets| {
+            // The service manager knows no QUIC.
+            let is_of_kind = match known.listener.as_str() {
+                "" => known.kind.is_over_udp() == wanted.kind.is_over_udp(),
+                _ => known.kind == wanted.kind,
+            };
+            is_of_kind && wanted.is_for((known.wanted, known.dual_stack), &known.listener)
+        };
+        let place = self.inherited.iter().position(is_same)?;
+        Some(self.inherited.swap_remove(place))
+    }
+}
+
+impl WantedSockets<'_> {
+    /// With a port that the kernel chooses, only the name tells whose socket it is.
+    fn is_for(&self, (address, dual_stack): (SocketAddr, bool), listener: &str) -> bool {
+        (address, dual_stack) == (self.at.address, self.at.dual_stack)
+            && (address.port() != 0 || listener == self.listener.name)
+    }
 }
 
 /// Tells the operator that bursts of datagrams will be lost, and how to help.
@@ -390,66 +429,11 @@ fn warn_of_small_buffer(listener: &str, bound: &Bound) {
     }
 }
 
-impl BindError {
-    /// Whether another process has the address, which may pass.
-    pub fn is_taken(&self) -> bool {
-        self.error.kind() == io::ErrorKind::AddrInUse
-    }
-}
-
-impl fmt::Display for BindError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let BindError { listener, kind, address, error, .. } = self;
-        let fix = fix(*kind, address, error);
-        write!(out, "listener \"{listener}\" cannot bind {address}: {error}; {fix}")
-    }
-}
-
-fn fix(kind: TransportKind, address: &SocketAddr, error: &io::Error) -> String {
-    let port = address.port();
-    if is_out_of_descriptors(error) {
-        return "each address and port takes a descriptor for each worker: raise the limit (systemd: LimitNOFILE=, \
-                shell: ulimit -Hn), or listen at fewer ports"
-            .to_owned();
-    }
-    let flags = if kind == TransportKind::Udp { "-lunp" } else { "-ltnp" };
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            format!(
-                "another process has port {port} (see: ss {flags} sport = :{port}); stop it or change the address"
-            )
-        }
-        io::ErrorKind::PermissionDenied => format!(
-            "ports below 1024 need a privilege: grant CAP_NET_BIND_SERVICE (systemd: \
-             AmbientCapabilities=CAP_NET_BIND_SERVICE) or use another port than {port}"
-        ),
-        io::ErrorKind::AddrNotAvailable => "no interface of this host has that address".to_owned(),
-        _ => "change the listener's address".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config;
     use crate::config::Source;
-
-    #[test]
-    fn a_taken_port_is_explained() {
-        let error = BindError {
-            listener: "web".to_owned(),
-            kind: TransportKind::Tcp,
-            address: "127.0.0.1:80".parse().unwrap(),
-            error: io::Error::from_raw_os_error(libc::EADDRINUSE),
-            dual_stack: false,
-        };
-        let text = error.to_string();
-        assert!(
-            text.starts_with("listener \"web\" cannot bind 127.0.0.1:80: Address already in use"),
-            "{text}"
-        );
-        assert!(text.contains("another process has port 80"), "{text}");
-    }
 
     fn config(listeners: &[(&str, &str)]) -> Config {
         let listener = |(name, address): &(&str, &str)| {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::config::Config;
 use crate::config::Loaded;
-use crate::control::build::sockets::BindError;
+use crate::control::build::binding::BindError;
 use crate::control::change::order::ChangeOrder;
 use crate::control::change::order::ChangeOutcome;
 use crate::control::change::order::ChangeRefusal;

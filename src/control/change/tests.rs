@@ -32,7 +32,7 @@ use crate::config::edit::order::EditAction;
 use crate::config::etag;
 use crate::control::active_config::ActiveConfig;
 use crate::control::build::Host;
-use crate::control::build::sockets::BindError;
+use crate::control::build::binding::BindError;
 use crate::control::credentials;
 use crate::control::credentials::certificates::read_file;
 use crate::control::credentials::file_reload;

@@ -20,6 +20,7 @@ use crate::tls::client_verifier::ClientAuthMode;
 use crate::tls::connect::Alpn;
 use crate::tls::connect::Trust;
 use crate::tls::connect::UpstreamTls;
+use crate::tls::quic_keys::QuicKeys;
 use crate::tls::sni::Resolver;
 use crate::tls::sticky_key::StickyKey;
 use crate::tls::tickets::CarriedTicketKey;
@@ -32,6 +33,10 @@ pub struct Security {
     tickets: HashMap<Duration, Arc<TicketKeys>>,
     /// What sticky cookies are made with.
     pub sticky_key: StickyKey,
+    /// What connection IDs, Retry and stateless resets of QUIC are made with.
+    pub quic_keys: Arc<QuicKeys>,
+    /// Connection IDs say so: those of another process are not ours.
+    pub quic_generation: u8,
 }
 
 impl Security {
@@ -45,6 +50,9 @@ impl Security {
         let seed = credentials.ticket_seed.as_deref();
         let carried = if seed.is_none() { StickyKey::restored(&secrets.sticky_key) } else { None };
         let sticky_key = carried.unwrap_or_else(|| StickyKey::new(seed));
+        let carried = if seed.is_none() { QuicKeys::restored(&secrets.quic_keys) } else { None };
+        let quic_keys = Arc::new(carried.unwrap_or_else(|| QuicKeys::new(seed)));
+        let quic_generation = secrets.quic_generation.wrapping_add(1);
         let tickets = secrets.tickets.iter().map(|(lifetime_s, keys)| {
             let lifetime = Duration::from_secs(*lifetime_s);
             let keys = keys.iter().cloned();
@@ -52,7 +60,7 @@ impl Security {
             (lifetime, Arc::new(TicketKeys::restored(lifetime, seed, &keys)))
         });
         let tickets = tickets.filter(|(lifetime, _)| !lifetime.is_zero()).collect();
-        Security { credentials, tickets, sticky_key }
+        Security { credentials, tickets, sticky_key, quic_keys, quic_generation }
     }
 
     /// What a successor of the process goes on with.
@@ -61,7 +69,12 @@ impl Security {
             let keys = keys.carried().into_iter();
             (lifetime.as_secs(), keys.map(|CarriedTicketKey { epoch, material }| (epoch, material)).collect())
         });
-        CarriedSecrets { tickets: tickets.collect(), sticky_key: self.sticky_key.carried().to_vec() }
+        CarriedSecrets {
+            tickets: tickets.collect(),
+            sticky_key: self.sticky_key.carried().to_vec(),
+            quic_keys: self.quic_keys.carried().to_vec(),
+            quic_generation: self.quic_generation,
+        }
     }
 
     /// Goes on with other credentials. The keys of tickets and sticky cookies stay, and with them what clients

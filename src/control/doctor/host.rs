@@ -61,7 +61,7 @@ impl Needs {
         Needs {
             workers,
             pin: config.process.pin,
-            listening: config.bound_addresses().count() as u64 * workers,
+            listening: config.bound_sockets() as u64 * workers,
             connections: Some(config.process.max_connections.into()).filter(|most| *most > 0),
             groups: config.server_groups.iter().filter(|group| group.enabled).map(group).collect(),
             wants_ring: config.process.io_driver == crate::config::IoDriver::IoUring,

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use crate::config::Config;
 use crate::config::Report;
+use crate::control::build::binding::kinds_of;
 use crate::control::doctor::finding::Finding;
 use crate::control::doctor::host::HostFacts;
 use crate::control::doctor::host::Needs;
@@ -149,9 +150,9 @@ fn spread(card: &NetworkCard, needs: &Needs) -> Option<Finding> {
 
 /// Ports of listeners that another process has. `report` knows where addresses stand.
 pub fn judge_ports(listening: &[ListeningSocket], config: &Config, report: &Report) -> Vec<Finding> {
-    let of_listeners = config.bound_addresses().map(|(listener, one)| {
-        let kind = if listener.is_udp() { TransportKind::Udp } else { TransportKind::Tcp };
-        (kind, listener.name.as_str(), one.address, one.location)
+    let of_listeners = config.bound_addresses().flat_map(|(listener, one)| {
+        let of_kind = |kind: &TransportKind| (*kind, listener.name.as_str(), one.address, one.location);
+        kinds_of(listener).iter().map(of_kind)
     });
     let of_admin =
         config.admin.address.map(|(address, location)| (TransportKind::Tcp, "[admin]", address, location));
@@ -167,9 +168,11 @@ fn taken(
     name: &str,
     (kind, wanted): (TransportKind, SocketAddr),
 ) -> Option<Finding> {
-    let in_the_way = |socket: &&ListeningSocket| socket.kind == kind && overlaps(socket.address, wanted);
+    let in_the_way = |socket: &&ListeningSocket| {
+        socket.kind.is_over_udp() == kind.is_over_udp() && overlaps(socket.address, wanted)
+    };
     let in_the_way: Vec<_> = listening.iter().filter(in_the_way).collect();
-    let flags = if kind == TransportKind::Udp { "-lunp" } else { "-ltnp" };
+    let flags = if kind.is_over_udp() { "-lunp" } else { "-ltnp" };
     let port = wanted.port();
     let foreign = in_the_way
         .iter()

@@ -8,8 +8,9 @@ use crate::control::build;
 use crate::control::build::Host;
 use crate::control::build::Parts;
 use crate::control::build::access_logs::OpenLogs;
+use crate::control::build::binding::Binding;
+use crate::control::build::binding::kinds_of;
 use crate::control::build::registry::Registry;
-use crate::control::build::sockets::Binding;
 use crate::control::credentials::Credentials;
 use crate::control::credentials::tls::Security;
 use crate::control::discovery::Addresses;
@@ -22,9 +23,11 @@ use crate::telemetry::backend_counters::BackendCounters;
 pub fn snapshot(config: &Config, credentials: Credentials, report: &mut Report) -> Option<Snapshot> {
     let mut security = Security::new(credentials);
     let terms = build::terms(config, &mut security, report)?;
+    let of_listener =
+        |(listener, address)| kinds_of(listener).iter().map(move |kind| (listener, *kind, address));
     let bindings: Vec<Binding> = (0..)
-        .zip(config.bound_addresses())
-        .map(|(number, (listener, address))| Binding::unbound(number, listener, address))
+        .zip(config.bound_addresses().flat_map(of_listener))
+        .map(|(number, (listener, kind, address))| Binding::unbound(number, (listener, kind), address))
         .collect();
     let host = Host { name: rlimits::host_name(), connections: 0, workers: 1 };
     let parts = Parts {

@@ -123,6 +123,9 @@ pub struct SocketGroup {
     /// They are sockets of UDP.
     #[serde(default)]
     pub is_udp: bool,
+    /// They are for QUIC, in the order in which the kernel numbers them.
+    #[serde(default)]
+    pub is_quic: bool,
     /// As the process was configured.
     pub wanted: SocketAddr,
     pub dual_stack: bool,
@@ -135,7 +138,11 @@ pub struct SocketGroup {
 
 impl SocketGroup {
     pub fn kind(&self) -> TransportKind {
-        if self.is_udp { TransportKind::Udp } else { TransportKind::Tcp }
+        match (self.is_udp, self.is_quic) {
+            (false, _) => TransportKind::Tcp,
+            (true, false) => TransportKind::Udp,
+            (true, true) => TransportKind::Quic,
+        }
     }
 }
 

@@ -7,8 +7,8 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 use std::time::Instant;
 
-use crate::control::build::sockets::Binding;
-use crate::control::build::sockets::InheritedSockets;
+use crate::control::build::binding::Binding;
+use crate::control::build::binding::InheritedSockets;
 use crate::control::handover::channel::FromPredecessor;
 use crate::control::handover::channel::FromSuccessor;
 use crate::control::handover::channel::HandoverChannel;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use crate::control::active_config::ActiveConfig;
-use crate::control::build::sockets::Binding;
+use crate::control::build::binding::Binding;
 use crate::control::handover::channel::FromPredecessor;
 use crate::control::handover::channel::FromSuccessor;
 use crate::control::handover::channel::HandoverChannel;
@@ -260,7 +260,8 @@ fn packets<'b>(bindings: &'b [(&Binding, Vec<OwnedFd>)]) -> Vec<Vec<PacketPart<'
         for part in sockets.chunks(MAX_DESCRIPTORS) {
             let group = SocketGroup {
                 index,
-                is_udp: binding.kind == TransportKind::Udp,
+                is_udp: binding.kind.is_over_udp(),
+                is_quic: binding.kind == TransportKind::Quic,
                 wanted: binding.wanted(),
                 dual_stack: binding.dual_stack(),
                 address: binding.address,

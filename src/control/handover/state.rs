@@ -126,6 +126,10 @@ pub struct CarriedSecrets {
     pub tickets: Vec<(u64, Vec<EpochKey>)>,
     /// Of cookies that say which backend a client stays with.
     pub sticky_key: Vec<u8>,
+    /// What the keys of QUIC are made of.
+    pub quic_keys: Vec<u8>,
+    /// What tells connections of QUIC of this process from those of its successor.
+    pub quic_generation: u8,
 }
 
 impl CarriedBackend {

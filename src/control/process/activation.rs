@@ -2,7 +2,7 @@
 
 use std::env;
 
-use crate::control::build::sockets::InheritedSockets;
+use crate::control::build::binding::InheritedSockets;
 use crate::net::listen::PassedSocket;
 use crate::telemetry::operator::log_line;
 

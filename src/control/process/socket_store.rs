@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use crate::control::active_config::ActiveConfig;
-use crate::control::build::sockets::Binding;
+use crate::control::build::binding::Binding;
 use crate::net::address::TransportKind;
 
 /// What is stored.
@@ -42,7 +42,7 @@ impl SocketStore {
 
 /// What sockets of an address are called; a colon would end the name.
 fn name_of((kind, address): (TransportKind, SocketAddr)) -> String {
-    let kind = if kind == TransportKind::Udp { "udp" } else { "tcp" };
+    let kind = if kind.is_over_udp() { "udp" } else { "tcp" };
     format!("{kind}-{}", address.to_string().replace(':', "_"))
 }
 

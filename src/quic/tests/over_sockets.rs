@@ -64,7 +64,7 @@ fn endpoint(
         socket: ListeningUdp::new(bound.socket).unwrap().without_fragments().unwrap(),
         ids: ConnectionIds::new(place, 0, keys),
         keys: Arc::clone(keys),
-        server,
+        offer: Box::new(move || Some(server.clone())),
         group: group.clone(),
         admit,
         handshakes: WorkBudget::new(8).unwrap(),

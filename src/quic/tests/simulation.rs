@@ -111,7 +111,8 @@ pub(super) fn server_core(
     admit: Admit,
 ) -> EndpointCore {
     let ids = ConnectionIds::new(SocketPlace { index: 1, count: 3 }, 0, keys);
-    EndpointCore::new(ids, keys, QuicServer::new(tls, keys, limits), admit)
+    let server = QuicServer::new(tls, keys, limits);
+    EndpointCore::new(ids, keys, Box::new(move || server.clone()), admit)
 }
 
 impl Simulation {
@@ -133,7 +134,7 @@ impl Simulation {
         let nobody: Admit = Box::new(|_| Admission::Ignore);
         Simulation {
             now: instant_now(),
-            client: EndpointCore::new(ids, &QuicKeys::new(None), None, nobody),
+            client: EndpointCore::new(ids, &QuicKeys::new(None), Box::new(|| None), nobody),
             server: server_core(tls, &keys, limits, admit),
             client_address: "198.51.100.1:1000".parse().unwrap(),
             weather: Weather::default(),

@@ -1,0 +1,110 @@
+//! A socket for HTTP/3 of this worker, with the connections on it.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::downstream::h3::listener::QuicAccepting;
+use crate::net::udp::listening::ListeningUdp;
+use crate::net::udp::receive::ReceiveArena;
+use crate::proto::h3::fault::ErrorCode;
+use crate::quic::connection_id::ConnectionIds;
+use crate::quic::connection_id::SocketPlace;
+use crate::quic::endpoint::EndpointParts;
+use crate::quic::endpoint::QuicEndpoint;
+use crate::quic::forwarding::SteeredGroup;
+use crate::worker::Worker;
+
+/// How long clients may take up that their connections are over; who does not hear it in time has to find out.
+const FAREWELL_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// How often it is asked whether the connections of a socket that is to be closed are over.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// See the module.
+pub struct QuicSocket {
+    accepting: Rc<QuicAccepting>,
+    endpoint: QuicEndpoint,
+}
+
+/// Where a socket stands.
+pub struct QuicSocketPlace {
+    /// Which of the sockets of its address it is.
+    pub index: usize,
+    /// All of them.
+    pub group: SteeredGroup,
+    /// The slot of its listener.
+    pub listener: usize,
+    /// The one that clients connect to.
+    pub port: u16,
+}
+
+impl QuicSocket {
+    /// Begins to receive on a socket. To be called on the worker's thread.
+    ///
+    /// # Errors
+    /// It is no socket of UDP, the listener speaks no HTTP/3, or no descriptor is left.
+    pub fn new(
+        socket: OwnedFd,
+        at: QuicSocketPlace,
+        arena: Rc<RefCell<ReceiveArena>>,
+        worker: &Rc<Worker>,
+    ) -> io::Result<Rc<QuicSocket>> {
+        let no_http3 = || io::Error::new(io::ErrorKind::InvalidInput, "its listener speaks no HTTP/3");
+        let snapshot = worker.snapshot();
+        let terms = snapshot.listener(at.listener).and_then(|listener| listener.http()?.quic.as_ref());
+        let terms = terms.ok_or_else(no_http3)?;
+        let place = SocketPlace { index: at.index as u32, count: at.group.count() };
+        let accepting = QuicAccepting::new(at.listener, at.port, worker);
+        let (offering, admitting) = (Rc::clone(&accepting), Rc::clone(&accepting));
+        let endpoint = QuicEndpoint::start(EndpointParts {
+            socket: ListeningUdp::new(socket)?.without_fragments()?,
+            ids: ConnectionIds::new(place, terms.generation, &terms.keys),
+            keys: terms.keys.clone(),
+            offer: Box::new(move || offering.offer()),
+            group: at.group,
+            admit: Box::new(move |newcomer| admitting.admit(newcomer)),
+            handshakes: worker.handshakes.clone(),
+            arena,
+        })?;
+        Ok(Rc::new(QuicSocket { accepting, endpoint }))
+    }
+
+    pub fn hand_to(&self, listener: usize) {
+        self.accepting.listener.set(listener);
+    }
+
+    /// Another descriptor of the socket, for a process that is to receive on it.
+    ///
+    /// # Errors
+    /// No descriptor is free.
+    pub fn lend(&self) -> io::Result<OwnedFd> {
+        self.endpoint.lend()
+    }
+
+    /// Lets no client begin any more.
+    pub fn begin_drain(&self) {
+        self.endpoint.begin_drain();
+    }
+
+    /// Waits until its connections are over.
+    pub async fn drained(&self, worker: &Worker) {
+        let deadline = worker.timers.deadline();
+        while self.endpoint.connections() > 0 {
+            deadline.set(LOOK_INTERVAL);
+            drop(deadline.guard(pin!(std::future::pending::<()>())).await);
+        }
+    }
+
+    /// Tells all clients that their connections are over.
+    pub async fn end(&self, worker: &Worker) {
+        let deadline = worker.timers.deadline();
+        deadline.set(FAREWELL_TIMEOUT);
+        let told = pin!(self.endpoint.end(ErrorCode::NoError.to_wire() as u32, b""));
+        // Who cannot be told finds out.
+        drop(deadline.guard(told).await);
+    }
+}

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Map;
 use serde_json::Value as Json;
 
+use crate::config::in_order;
 use crate::config::report::Location;
 use crate::config::report::Report;
 
@@ -103,9 +104,8 @@ impl Effective {
             }
             let (place, object) = open(&mut config, table.path, table.form);
             if let Some(lists) = table.offered.as_ref().map(Offered::lists) {
-                let lists =
-                    lists.into_iter().map(|(what, names)| (what.to_owned(), Json::from(names.as_slice())));
-                offered.insert(place.trim_end_matches('.').to_owned(), Json::Object(lists.collect()));
+                let lists = lists.into_iter().map(|(what, names)| (what, Json::from(names.as_slice())));
+                offered.insert(place.trim_end_matches('.').to_owned(), Json::Object(in_order::object(lists)));
             }
             for line in &table.lines {
                 let (value, from) = match &line.setting {

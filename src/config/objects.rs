@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::Map;
 use serde_json::Value as Json;
 
+use crate::config::in_order;
 use crate::config::raw;
 use crate::config::report::Location;
 use crate::policy::balance::hash_key::hash;
@@ -175,7 +176,7 @@ pub(super) fn objects(roots: &[raw::Table]) -> Vec<Object> {
 }
 
 fn settings(table: &raw::Table) -> Map<String, Json> {
-    table.entries.iter().map(|entry| (entry.key.clone(), json(&entry.value))).collect()
+    in_order::object(table.entries.iter().map(|entry| (entry.key.as_str(), json(&entry.value))))
 }
 
 /// Recursion is bounded: the parser refuses deep nesting.

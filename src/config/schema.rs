@@ -5,9 +5,10 @@
 
 use std::ops::RangeInclusive;
 
-use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
+
+use crate::config::in_order;
 
 /// What values can be, in the words of JSON Schema.
 pub(super) fn boolean() -> Json {
@@ -77,7 +78,7 @@ pub(super) fn one_or_list(items: Json) -> Json {
 
 /// A table that has these keys and no others.
 pub(super) fn table<'k>(keys: impl IntoIterator<Item = (&'k str, Json)>, required: &[&str]) -> Json {
-    let keys: Map<_, _> = keys.into_iter().map(|(key, schema)| (key.to_owned(), schema)).collect();
+    let keys = in_order::object(keys);
     let mut schema = json!({ "type": "object", "additionalProperties": false, "properties": keys });
     if !required.is_empty() {
         schema["required"] = Json::from(required);

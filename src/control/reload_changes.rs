@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::Config;
+use crate::config::in_order;
 use crate::telemetry::events::EventKind;
 use crate::telemetry::events::News;
 use crate::telemetry::operator::note_event;
@@ -21,7 +22,7 @@ pub(super) fn backends(config: &Config) -> Weights {
         let weight = (group.enabled && backend.enabled).then_some(backend.weight);
         ((group.name.clone(), backend.address.to_string()), weight)
     });
-    weights.collect()
+    in_order::map(weights)
 }
 
 /// Keeps an event for each backend that came, went, or has another weight.

@@ -19,6 +19,7 @@ use crate::command::api::object::words;
 use crate::command::api::settings::MoreSettings;
 use crate::command::exit::Exit;
 use crate::command::table::Column;
+use crate::config::in_order;
 use crate::telemetry::operator::log_line;
 
 /// What the API takes.
@@ -125,14 +126,16 @@ fn add(arguments: &AddCertificate) -> Result<Exit, String> {
 
 impl PemFiles {
     fn settings(&self) -> Result<Map<String, Json>, String> {
-        let of = |key: &str, file: &Path| match self.in_place {
-            true => {
-                let path = std::path::absolute(file).map_err(|error| failure(file, &error))?;
-                Ok((key.to_owned(), Json::from(path.display().to_string())))
+        let of = |key: &str, file: &Path| -> Result<(String, Json), String> {
+            match self.in_place {
+                true => {
+                    let path = std::path::absolute(file).map_err(|error| failure(file, &error))?;
+                    Ok((key.to_owned(), Json::from(path.display().to_string())))
+                }
+                false => Ok((format!("{key}_pem"), Json::from(pem(file)?))),
             }
-            false => Ok((format!("{key}_pem"), Json::from(pem(file)?))),
         };
-        [of("chain", &self.chain), of("key", &self.key)].into_iter().collect()
+        Ok(in_order::object([of("chain", &self.chain)?, of("key", &self.key)?]))
     }
 }
 

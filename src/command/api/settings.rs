@@ -6,6 +6,8 @@ use clap::Args;
 use serde_json::Map;
 use serde_json::Value as Json;
 
+use crate::config::in_order;
+
 /// Any key of an object.
 #[derive(Args)]
 pub(super) struct MoreSettings {
@@ -73,7 +75,7 @@ fn insert(settings: &mut Map<String, Json>, key: &str, value: Json) {
 
 /// Settings without what was not given.
 pub(super) fn given<const N: usize>(pairs: [(&str, Option<Json>); N]) -> Map<String, Json> {
-    pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
+    in_order::object(pairs.into_iter().filter_map(|(key, value)| Some((key, value?))))
 }
 
 /// One by itself, several as a list; None without any.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::collections::VecDeque;
 
+use crate::config::in_order;
 use crate::control::admin::status::BackendStatus;
 use crate::control::admin::status::ByteCounts;
 use crate::control::admin::status::Durations;
@@ -146,7 +147,7 @@ impl Pace {
             }
             _ => None,
         });
-        reasons.collect()
+        in_order::map(reasons)
     }
 
     /// The duration below or at which this share of all lies, in seconds. None without durations.
@@ -269,7 +270,7 @@ impl Tally {
     }
 
     fn take_durations(&mut self, durations: &Durations) {
-        self.durations = durations.buckets.iter().copied().collect();
+        self.durations = in_order::map(durations.buckets.iter().copied());
     }
 
     /// None: something became less, so these are not the counters of before.
@@ -298,10 +299,12 @@ fn differences<K: Clone + Ord>(
     if before.iter().any(|(key, count)| *count > 0 && !now.contains_key(key)) {
         return None;
     }
-    let difference = |(key, count): (&K, &u64)| {
-        Some((key.clone(), count.checked_sub(before.get(key).copied().unwrap_or(0))?))
-    };
-    now.iter().map(difference).collect()
+    let mut differences = BTreeMap::new();
+    for (key, count) in now {
+        let more = count.checked_sub(before.get(key).copied().unwrap_or(0))?;
+        differences.insert(key.clone(), more);
+    }
+    Some(differences)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::config::check::kind::Boolean;
 use crate::config::check::kind::Kind;
 use crate::config::check::kind::refuse_kind;
 use crate::config::check::section::Section;
+use crate::config::in_order;
 use crate::config::raw;
 use crate::config::report::Report;
 use crate::config::schema;
@@ -126,7 +127,7 @@ impl Kind for Tags {
     }
 
     fn show(&self, value: &Self::Value) -> Json {
-        value.iter().map(|(name, value)| (name.clone(), Json::from(value.as_str()))).collect()
+        Json::Object(in_order::object(value.iter().map(|(name, value)| (name.as_str(), value.as_str()))))
     }
 
     fn schema(&self) -> Json {

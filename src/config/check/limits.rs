@@ -9,6 +9,7 @@ use crate::config::check::kind::Kind;
 use crate::config::check::kind::Size;
 use crate::config::check::kind::refuse_kind;
 use crate::config::check::section::report_unknown;
+use crate::config::in_order;
 use crate::config::raw;
 use crate::config::report::Report;
 use crate::config::schema;
@@ -118,10 +119,10 @@ impl Kind for PerClientTable {
             ("max_connections", max_connections),
         ];
         let set = all.into_iter().filter(|(_, value)| *value > 0);
-        let set = set.map(|(name, value)| (name.to_owned(), Json::from(value)));
+        let set = set.map(|(name, value)| (name, Json::from(value)));
         let bandwidth = Some(value.bandwidth_bytes_per_second).filter(|bytes| *bytes > 0);
-        let bandwidth = bandwidth.map(|bytes| (BANDWIDTH_KEY.to_owned(), BANDWIDTH.show(&bytes)));
-        Json::Object(set.chain(bandwidth).collect())
+        let bandwidth = bandwidth.map(|bytes| (BANDWIDTH_KEY, BANDWIDTH.show(&bytes)));
+        Json::Object(in_order::object(set.chain(bandwidth)))
     }
 
     fn schema(&self) -> Json {

@@ -1,6 +1,5 @@
 //! Headers and cookies that lines of JSON tell beside their fields.
 
-use serde_json::Map;
 use serde_json::Value as Json;
 
 use crate::config::LogHeaders;
@@ -9,6 +8,7 @@ use crate::config::check::kind::Kind;
 use crate::config::check::kind::TOKEN;
 use crate::config::check::kind::list;
 use crate::config::check::kind::refuse_kind;
+use crate::config::in_order;
 use crate::config::log_fields;
 use crate::config::raw;
 use crate::config::report::Location;
@@ -61,9 +61,7 @@ impl Kind for ChosenNames {
     fn show(&self, LogHeaders { request, response, cookies }: &LogHeaders) -> Json {
         let lists = KINDS.into_iter().zip([request, response, cookies]);
         let lists = lists.filter(|(_, names)| !names.is_empty());
-        Json::Object(
-            lists.map(|(kind, names)| (kind.to_owned(), Json::from(names.clone()))).collect::<Map<_, _>>(),
-        )
+        Json::Object(in_order::object(lists.map(|(kind, names)| (kind, names.clone()))))
     }
 
     fn schema(&self) -> Json {

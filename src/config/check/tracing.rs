@@ -22,6 +22,7 @@ use crate::config::check::kind::refuse_kind;
 use crate::config::check::section::Output;
 use crate::config::check::section::Section;
 use crate::config::frames_requests;
+use crate::config::in_order;
 use crate::config::raw;
 use crate::config::report::Report;
 use crate::config::schema;
@@ -258,7 +259,7 @@ impl Kind for HeaderFields {
 
     /// The names only, since values may be secret. What stands for them is refused as a value.
     fn show(&self, value: &Self::Value) -> Json {
-        value.iter().map(|(name, _)| (name.clone(), Json::from("…"))).collect()
+        Json::Object(in_order::object(value.iter().map(|(name, _)| (name.as_str(), "…"))))
     }
 
     fn schema(&self) -> Json {

@@ -64,8 +64,11 @@ pub(super) fn writable(value: &Json) -> Result<Json, String> {
 }
 
 pub(super) fn writable_settings(settings: &Map<String, Json>) -> Result<Map<String, Json>, String> {
-    let there = settings.iter().filter(|(_, value)| !value.is_null());
-    there.map(|(key, value)| Ok((key.clone(), writable(value)?))).collect()
+    let mut found = Map::new();
+    for (key, value) in settings.iter().filter(|(_, value)| !value.is_null()) {
+        found.insert(key.clone(), writable(value)?);
+    }
+    Ok(found)
 }
 
 /// Keys with dots between them.

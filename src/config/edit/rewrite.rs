@@ -10,6 +10,7 @@ use crate::config::edit::headings::HeadedChild;
 use crate::config::edit::headings::HeadedTable;
 use crate::config::edit::lines::TextChange;
 use crate::config::edit::render;
+use crate::config::in_order;
 
 /// Changes an object with headers, or takes it out.
 pub(super) fn element(
@@ -154,8 +155,9 @@ fn add(
             }
         }
         None if !plain.is_empty() => {
-            let settings: Map<String, Json> =
-                plain.into_iter().filter_map(|(mut keys, value)| Some((keys.pop()?, value))).collect();
+            let settings = in_order::object(
+                plain.into_iter().filter_map(|(mut keys, value)| Some((keys.pop()?, value))),
+            );
             let section = render::section(path, &settings, false, change.eol);
             change.insert(end_of(change, table), format!("{}{section}", change.eol));
         }

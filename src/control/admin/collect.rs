@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use crate::config::in_order;
 use crate::control::active_config::Channels;
 use crate::control::address_ranges::compact;
 use crate::control::admin::load;
@@ -369,17 +370,20 @@ fn listener(listener: &Listener, sums: &RouteSums<'_>) -> ListenerStatus {
         protocol: listener.protocol_name().into(),
         addresses: compact(listener.addresses.iter().copied()),
         connections: usage(&listener.connections),
-        refused: listener.refused.each().map(|(refusal, count)| (refusal.as_str().into(), count)).collect(),
+        refused: in_order::map(
+            listener.refused.each().map(|(refusal, count)| (refusal.as_str().into(), count)),
+        ),
         accepted: totals.as_ref().map(|totals| totals.accepted),
         requests: sums.requests_of_listener(listener),
         relayed: sums.relayed_of_listener(listener),
         bytes: totals.as_ref().map(|totals| load::bytes(totals.traffic)),
         datagrams: totals.as_ref().and_then(|totals| load::datagrams(listener, totals)),
-        reasons: totals
-            .into_iter()
-            .flat_map(|totals| totals.reasons)
-            .map(|(reason, count)| (reason.into(), count))
-            .collect(),
+        reasons: in_order::map(
+            totals
+                .into_iter()
+                .flat_map(|totals| totals.reasons)
+                .map(|(reason, count)| (reason.into(), count)),
+        ),
         rules: rules
             .map(|rule| self::rule(listener, rule))
             .chain(of_stream.map(|rule| stream_rule(listener, rule)))

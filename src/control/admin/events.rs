@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::config::in_order;
 use crate::control::admin::status::Word;
 use crate::telemetry::date;
 use crate::telemetry::events;
@@ -62,7 +63,7 @@ fn told(event: &KeptEvent) -> EventReply {
         number: event.number,
         time: date::stamp(event.at),
         kind: event.news.kind.as_str().into(),
-        subject: subject.collect(),
+        subject: in_order::map(subject),
         message: event.news.message.clone(),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::config::in_order;
 use crate::control::admin::status::ByteCounts;
 use crate::control::admin::status::DatagramStatus;
 use crate::control::admin::status::Durations;
@@ -121,7 +122,7 @@ pub(super) fn datagrams(listener: &Listener, totals: &ListenerTotals) -> Option<
     listener.datagram()?;
     let DatagramTotals { received, sent, dropped } = &totals.datagrams;
     let dropped = dropped.iter().map(|(reason, count)| ((*reason).into(), *count));
-    Some(DatagramStatus { received: *received, sent: *sent, dropped: dropped.collect() })
+    Some(DatagramStatus { received: *received, sent: *sent, dropped: in_order::map(dropped) })
 }
 
 /// The same of a group.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::config::in_order;
 use crate::control::build::limits::LimitOwner;
 use crate::control::build::registry::Registry;
 use crate::control::handover::state::CarriedAffinity;
@@ -91,7 +92,7 @@ impl Registry {
             }
             let refused = listener.refused.each().filter(|(_, count)| *count > 0);
             let refused = refused.map(|(reason, count)| (reason.as_str().to_owned(), count));
-            counts.add(CountsOwner::Refused(name()), refused.collect());
+            counts.add(CountsOwner::Refused(name()), in_order::map(refused));
         }
         for known in &self.groups {
             if let Some(counters) = &known.group.counters {

@@ -1,6 +1,5 @@
 //! Which backends can be reached from here: a connection is made to each, and closed.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -99,12 +98,12 @@ impl From<String> for UnreachedBackend {
 }
 
 /// Or why there is none.
-type ProbeTargets = Result<BTreeSet<ProbeTarget>, String>;
+type ProbeTargets = Result<Vec<ProbeTarget>, String>;
 
 fn destinations(address: &BackendAddress, resolutions: &Resolutions) -> ProbeTargets {
     match address {
-        BackendAddress::Ip(address) => Ok(BTreeSet::from([ProbeTarget::Tcp(*address)])),
-        BackendAddress::Unix(path) => Ok(BTreeSet::from([ProbeTarget::Unix(path.clone())])),
+        BackendAddress::Ip(address) => Ok(vec![ProbeTarget::Tcp(*address)]),
+        BackendAddress::Unix(path) => Ok(vec![ProbeTarget::Unix(path.clone())]),
         BackendAddress::Name { host, port } => match resolutions.get(&(host.clone(), *port)) {
             Some(Ok(addresses)) => Ok(addresses.iter().copied().map(ProbeTarget::Tcp).collect()),
             Some(Err(reason)) => Err(format!("its name cannot be resolved: {reason}")),

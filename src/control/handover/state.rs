@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::config::in_order;
 use crate::snapshot::backend::CarriedHealth;
 use crate::snapshot::client_rates::KnownRate;
 
@@ -169,8 +170,7 @@ impl CarriedProcessCounts {
 
     /// What was counted since `earlier`.
     pub fn since(&self, earlier: &CarriedProcessCounts) -> CarriedProcessCounts {
-        let earlier: BTreeMap<_, _> =
-            earlier.by_owner.iter().map(|(owner, counts)| (owner, counts)).collect();
+        let earlier = in_order::map(earlier.by_owner.iter().map(|(owner, counts)| (owner, counts)));
         let mut since = CarriedProcessCounts::default();
         for (owner, counts) in &self.by_owner {
             let before = earlier.get(owner);
@@ -178,7 +178,7 @@ impl CarriedProcessCounts {
                 let before = before.and_then(|before| before.get(name)).copied().unwrap_or(0);
                 (*count > before).then(|| (name.clone(), count - before))
             });
-            since.add(owner.clone(), more.collect());
+            since.add(owner.clone(), in_order::map(more));
         }
         since
     }

@@ -2,6 +2,7 @@
 
 use serde_json::Value as Json;
 
+use crate::config::in_order;
 use crate::config::raw;
 
 /// A value that is shown as it was written.
@@ -19,7 +20,8 @@ pub(crate) fn to_json(raw: &raw::Value) -> Json {
         raw::Kind::Boolean(truth) => Json::from(*truth),
         raw::Kind::Array(values) => values.iter().map(to_json).collect(),
         raw::Kind::Table(table) => {
-            table.entries.iter().map(|entry| (entry.key.clone(), to_json(&entry.value))).collect()
+            let entries = table.entries.iter();
+            Json::Object(in_order::object(entries.map(|entry| (entry.key.as_str(), to_json(&entry.value)))))
         }
         raw::Kind::Float(number) => Json::from(*number),
         raw::Kind::Other(_) => Json::Null,

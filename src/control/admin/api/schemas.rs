@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::config::ObjectKind;
 use crate::config::embedded::EmbeddedFile;
 use crate::config::embedded::embedded;
+use crate::config::in_order;
 
 /// Made of the types by a test.
 static STATUS: EmbeddedFile = embedded!("docs/status.schema.json");
@@ -102,8 +103,7 @@ fn status() -> Json {
 
 /// An object that has all of these members.
 fn record(members: &[(&str, Json)]) -> Json {
-    let properties: Map<String, Json> =
-        members.iter().map(|(name, schema)| ((*name).to_owned(), schema.clone())).collect();
+    let properties = in_order::object(members.iter().map(|(name, schema)| (*name, schema.clone())));
     let required: Vec<&str> = members.iter().map(|(name, _)| *name).collect();
     json!({ "type": "object", "properties": properties, "required": required })
 }

@@ -2,7 +2,6 @@
 //! listener.
 
 use serde::Deserialize;
-use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
 
@@ -54,7 +53,7 @@ pub(super) fn move_rule(call: &ApiCall<'_>) -> ApiAnswer {
     };
     let changes = moved.into_iter().map(|(rule, priority)| ObjectChange {
         path: rule.path(),
-        action: EditAction::Merge(Map::from_iter([("priority".to_owned(), Json::from(priority))])),
+        action: EditAction::Merge(in_order::object([("priority", priority)])),
         if_match: call
             .request
             .field("if-match")

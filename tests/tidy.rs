@@ -183,12 +183,20 @@ const DOORS: &[Door] = &[
             "control/handover/",
             "control/backend_order.rs",
             "control/explain/",
+            "control/json_reader.rs",
             "command/",
         ],
     },
     Door {
         package: "serde_json",
-        rooms: &["config/", "control/admin/", "control/change/", "control/handover/", "command/"],
+        rooms: &[
+            "config/",
+            "control/admin/",
+            "control/change/",
+            "control/handover/",
+            "control/json_reader.rs",
+            "command/",
+        ],
     },
     // Networks are values that the configuration holds and a policy looks up.
     Door { package: "ipnet", rooms: &["config/", "policy/"] },

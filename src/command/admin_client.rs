@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
@@ -16,6 +15,7 @@ use crate::command::sources;
 use crate::control::admin::client;
 use crate::control::admin::client::RequestError;
 use crate::control::admin::reply::ErrorReply;
+use crate::control::json_reader;
 use crate::telemetry::operator::log_line;
 
 /// Where packages put it.
@@ -102,10 +102,10 @@ pub(super) fn ask_at<T: DeserializeOwned>(
     patience: Duration,
 ) -> Result<(Json, T), AskFailure> {
     let answer = client::send(path, command, patience).map_err(AskFailure::Unreachable)?;
-    if let Ok(ErrorReply { error }) = ErrorReply::deserialize(&answer) {
+    if let Ok(ErrorReply { error }) = json_reader::read(&answer) {
         return Err(AskFailure::Refused(error));
     }
-    match T::deserialize(&answer) {
+    match json_reader::read(&answer) {
         Ok(reply) => Ok((answer, reply)),
         Err(error) => Err(AskFailure::Strange(format!(
             "what listens at {} does not answer as this version of ringway does: {error}; run the ringway that \

@@ -3,6 +3,7 @@
 
 pub mod address_ranges;
 pub mod admin;
+pub mod json_reader;
 pub mod backend_order;
 pub mod build;
 pub mod change;

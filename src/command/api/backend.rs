@@ -6,7 +6,6 @@ use std::time::Duration;
 use clap::Args;
 use clap::Subcommand;
 use clap::ValueEnum;
-use serde::Deserialize;
 use serde_json::Value as Json;
 use serde_json::json;
 
@@ -28,6 +27,7 @@ use crate::control::admin::status::BackendStatus;
 use crate::control::backend_order::BackendChange;
 use crate::control::backend_order::BackendOrder;
 use crate::control::backend_order::BackendReply;
+use crate::control::json_reader;
 use crate::telemetry::operator::log_line;
 
 /// A reload may be before it.
@@ -234,7 +234,7 @@ fn list(arguments: &ListBackends) -> Exit {
                 number("in_flight"),
             ];
             // A process of another version may say more or less.
-            let told = BackendStatus::deserialize(backend).unwrap_or_default();
+            let told = json_reader::read::<BackendStatus>(backend).unwrap_or_default();
             table.add(cells.map(Into::into).into(), remark(&told));
         }
     }

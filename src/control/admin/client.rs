@@ -15,6 +15,7 @@ use serde_json::Value as Json;
 use crate::control::admin::command_server::TAKE_OVER;
 use crate::control::admin::reply::ErrorReply;
 use crate::control::handover::channel::HandoverChannel;
+use crate::control::json_reader;
 use crate::net::clock::instant_now;
 use crate::net::packet_socket::receive_descriptor;
 use crate::net::unix_listener::connect;
@@ -71,7 +72,8 @@ pub fn ask_to_take_over(path: &Path) -> Result<HandoverChannel, String> {
     match received.map_err(|error| fail(AskError::Io(error)))? {
         Ok(descriptor) => HandoverChannel::adopt(descriptor).map_err(|error| fail(AskError::Io(error))),
         Err(text) => {
-            let reply = serde_json::from_slice(&text).map(|reply: ErrorReply| reply.error);
+            let reply =
+                json_reader::read_text(&String::from_utf8_lossy(&text)).map(|reply: ErrorReply| reply.error);
             Err(reply.unwrap_or_else(|_| fail(AskError::Io(io::ErrorKind::InvalidData.into()))))
         }
     }

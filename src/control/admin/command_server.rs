@@ -36,6 +36,7 @@ use crate::control::explain::question::Question;
 use crate::control::handover::offer::READY_TIMEOUT;
 use crate::control::handover::progress::Upgraded;
 use crate::control::handover::progress::log_refusal;
+use crate::control::json_reader;
 use crate::control::metrics;
 use crate::control::metrics::ProcessFacts;
 use crate::control::metrics::exposition::MetricsFormat;
@@ -132,7 +133,7 @@ impl CommandServer {
     fn upgrade(&self, order: &str) -> Json {
         let order: UpgradeOrder = match order {
             "" => UpgradeOrder::default(),
-            order => match serde_json::from_str(order) {
+            order => match json_reader::read_text(order) {
                 Ok(order) => order,
                 Err(reason) => return error(format!("this does not say what to upgrade to: {reason}")),
             },
@@ -194,7 +195,7 @@ impl CommandServer {
     pub(super) fn events(&self, question: &str) -> Json {
         let question = match question {
             "" => Ok(EventsQuestion::default()),
-            question => serde_json::from_str(question),
+            question => json_reader::read_text(question),
         };
         match question {
             Ok(question) => document(&events::reply(&question, collect::rfc3339(self.started))),
@@ -203,7 +204,7 @@ impl CommandServer {
     }
 
     pub(super) fn explain(&self, question: &str) -> Json {
-        let question: Question = match serde_json::from_str(question) {
+        let question: Question = match json_reader::read_text(question) {
             Ok(question) => question,
             Err(reason) => return error(format!("this is no request to explain: {reason}")),
         };
@@ -214,7 +215,7 @@ impl CommandServer {
     }
 
     fn change_backend(&self, order: &str) -> Json {
-        let order: BackendOrder = match serde_json::from_str(order) {
+        let order: BackendOrder = match json_reader::read_text(order) {
             Ok(order) => order,
             Err(reason) => {
                 return error(format!("this does not say what becomes of which backend: {reason}"));
@@ -227,7 +228,7 @@ impl CommandServer {
     }
 
     pub(super) fn maintenance(&self, order: &str) -> Json {
-        let order: MaintenanceOrder = match serde_json::from_str(order) {
+        let order: MaintenanceOrder = match json_reader::read_text(order) {
             Ok(order) => order,
             Err(reason) => return error(format!("this does not say what to switch: {reason}")),
         };

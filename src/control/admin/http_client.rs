@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use serde::Deserialize as _;
 use serde_json::Value as Json;
 
 use crate::control::admin::client;
 use crate::control::admin::client::RequestError;
 use crate::control::admin::reply::ErrorReply;
+use crate::control::json_reader;
 use crate::http::headers::Headers;
 use crate::proto::h1::head;
 use crate::proto::h1::head::HeadLimits;
@@ -70,7 +70,7 @@ fn parsed(answer: &[u8]) -> Option<HttpReply> {
         return Some(HttpReply { status, content: answer.get(length..)?.to_vec() });
     }
     let rejected: Json = serde_json::from_slice(answer).ok()?;
-    let ErrorReply { error } = ErrorReply::deserialize(&rejected).ok()?;
+    let ErrorReply { error } = json_reader::read(&rejected).ok()?;
     let problem = serde_json::json!({ "status": 503, "detail": error, "help": "try again" });
     Some(HttpReply { status: 503, content: problem.to_string().into_bytes() })
 }

@@ -36,8 +36,6 @@ use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use crate::control::active_config::Channels;
 use crate::control::admin::client_slots::ClientSlots;
 pub use crate::control::admin::command_server::BACKEND;
@@ -55,6 +53,7 @@ use crate::control::admin::http::HttpServer;
 use crate::control::admin::pages::Pages;
 use crate::control::admin::reply::error;
 use crate::control::admin::status::Status;
+use crate::control::json_reader;
 use crate::control::reload::Command;
 use crate::net::unix_listener::ListenError;
 use crate::net::unix_listener::PrivateListener;
@@ -177,7 +176,7 @@ impl Admin {
 fn gives_way(stream: UnixStream) -> bool {
     let answer = client::send_over(stream, "status", GIVE_WAY_TIMEOUT);
     // By reference, as commands read it: the code that reads it is then there once.
-    answer.is_ok_and(|answer| Status::deserialize(&answer).is_ok_and(|status| status.stopping))
+    answer.is_ok_and(|answer| json_reader::read(&answer).is_ok_and(|status: Status| status.stopping))
 }
 
 impl fmt::Display for AdminError {

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::control::change::staging;
 use crate::control::change::staging::StagedFile;
+use crate::control::json_reader;
 
 /// No journal of ours is larger.
 const MAX_JOURNAL_BYTES: u64 = 1 << 20;
@@ -103,8 +104,8 @@ pub fn recover(journal: &Path, reach: &JournalReach) -> Recovery {
         Ok(_) => {}
         Err(_) => return Recovery::Nothing,
     }
-    let text = fs::read(journal).unwrap_or_default();
-    let Ok(Journal { steps }) = serde_json::from_slice(&text) else { return foreign(journal) };
+    let text = fs::read_to_string(journal).unwrap_or_default();
+    let Ok(Journal { steps }) = json_reader::read_text(&text) else { return foreign(journal) };
     if !steps.iter().all(|step| reach.has(step)) {
         return foreign(journal);
     }

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::control::handover::sessions::CarriedSessions;
+use crate::control::json_reader;
 use crate::net::address::TransportKind;
 use crate::net::memory_file;
 use crate::net::packet_socket::PacketSocket;
@@ -198,7 +199,8 @@ impl HandoverChannel {
     pub fn receive<M: DeserializeOwned>(&self, patience: Duration) -> io::Result<Heard<M>> {
         Ok(match self.0.receive(patience)? {
             ReceivedPacket::Packet(bytes, descriptors) => {
-                Heard::Message(serde_json::from_slice(&bytes).map_err(not_understood)?, descriptors)
+                let message = serde_json::from_slice(&bytes).and_then(|message| json_reader::read(&message));
+                Heard::Message(message.map_err(not_understood)?, descriptors)
             }
             ReceivedPacket::Nothing => Heard::Nothing,
             ReceivedPacket::Closed => Heard::Closed,

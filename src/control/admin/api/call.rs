@@ -12,6 +12,7 @@ use crate::control::admin::audit::AuditedObject;
 use crate::control::admin::command_server::CommandServer;
 use crate::control::admin::http::request::AdminRequest;
 use crate::control::admin::http::response::AdminResponse;
+use crate::control::json_reader;
 
 /// What helps where a path is not known.
 pub(super) const KINDS_HELP: &str = "GET /api/v1/ lists what there is; docs/api.md says what it does";
@@ -66,7 +67,7 @@ impl ApiCall<'_> {
 
     /// What was sent, as a document of this form.
     pub(super) fn parsed<T: DeserializeOwned>(&self) -> Result<T, Box<ApiProblem>> {
-        T::deserialize(&self.json()?).map_err(|error| {
+        json_reader::read(&self.json()?).map_err(|error| {
             ApiProblem::new(
                 422,
                 format!("the document is not what is taken here: {error}"),

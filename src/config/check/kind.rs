@@ -249,17 +249,36 @@ pub(super) struct Choice<V: 'static> {
     pub later: &'static [&'static str],
 }
 
-impl<V: Clone + PartialEq> Choice<V> {
+/// What a [`Choice`] says of its words: one function of each kind for all choices, whatever their values are.
+struct ChoiceWords {
+    known: Vec<&'static str>,
+    aliases: Vec<&'static str>,
+    later: &'static [&'static str],
+}
+
+impl ChoiceWords {
+    /// Which of them a text is, aliases counted on from the others.
+    fn find(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<usize> {
+        let raw::Kind::Text(text) = &raw.kind else {
+            let message = format!("`{key}` must be a string, not {}", raw.kind_name());
+            report.error(raw.location, message, self.listed());
+            return None;
+        };
+        let found = self.known.iter().chain(&self.aliases).position(|word| word == text);
+        if found.is_none() {
+            self.refuse(key, text, raw.location, report);
+        }
+        found
+    }
+
     fn listed(&self) -> String {
-        let words: Vec<&str> = self.words.iter().map(|(word, _)| *word).collect();
-        match words.as_slice() {
+        match self.known.as_slice() {
             [only] => format!("it must be \"{only}\""),
             several => format!("allowed are \"{}\"", several.join("\", \"")),
         }
     }
 
     fn refuse(&self, key: &str, text: &str, location: Location, report: &mut Report) {
-        let words: Vec<&str> = self.words.iter().map(|(word, _)| *word).collect();
         let listed = self.listed();
         if self.later.contains(&text) {
             let message = format!("`{key}` = \"{text}\" is not supported yet by this version");
@@ -269,11 +288,22 @@ impl<V: Clone + PartialEq> Choice<V> {
             let message = format!("invalid value \"{}\" for `{key}`", text.escape_debug());
             return report.error(location, message, fix);
         }
-        let help = match vocabulary::our_value(text, &words).or_else(|| nearest(text, &words)) {
+        let help = match vocabulary::our_value(text, &self.known).or_else(|| nearest(text, &self.known)) {
             Some(near) => format!("did you mean \"{near}\"? {listed}"),
             None => listed,
         };
         report.error(location, format!("invalid value \"{}\" for `{key}`", text.escape_debug()), help);
+    }
+
+    fn schema(self) -> Json {
+        schema::words(self.known.into_iter().chain(self.aliases))
+    }
+}
+
+impl<V: Clone + PartialEq> Choice<V> {
+    fn all(&self) -> ChoiceWords {
+        let words = |of: &[(&'static str, V)]| of.iter().map(|(word, _)| *word).collect();
+        ChoiceWords { known: words(self.words), aliases: words(self.aliases), later: self.later }
     }
 }
 
@@ -281,16 +311,8 @@ impl<V: Clone + PartialEq> Kind for Choice<V> {
     type Value = V;
 
     fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<V> {
-        let raw::Kind::Text(text) = &raw.kind else {
-            let message = format!("`{key}` must be a string, not {}", raw.kind_name());
-            report.error(raw.location, message, self.listed());
-            return None;
-        };
-        let found = self.words.iter().chain(self.aliases).find(|(word, _)| word == text);
-        if found.is_none() {
-            self.refuse(key, text, raw.location, report);
-        }
-        found.map(|(_, value)| value.clone())
+        let found = self.all().find(key, raw, report)?;
+        self.words.iter().chain(self.aliases).nth(found).map(|(_, value)| value.clone())
     }
 
     fn show(&self, value: &V) -> Json {
@@ -298,7 +320,7 @@ impl<V: Clone + PartialEq> Kind for Choice<V> {
     }
 
     fn schema(&self) -> Json {
-        schema::words(self.words.iter().chain(self.aliases).map(|(word, _)| *word))
+        self.all().schema()
     }
 }
 
@@ -404,6 +426,12 @@ pub(super) fn is_token(text: &str) -> bool {
 
 /// Reports that a value is not even of the kind that its key takes.
 pub(super) fn refuse_kind<T>(key: &str, raw: &raw::Value, expected: &str, report: &mut Report) -> Option<T> {
+    report_kind(key, raw, expected, report);
+    None
+}
+
+/// By itself, for each type of what is refused would have another copy of it.
+fn report_kind(key: &str, raw: &raw::Value, expected: &str, report: &mut Report) {
     let message = format!("`{key}` must be {expected}, not {}", raw.kind_name());
     let help = match raw.kind {
         raw::Kind::Text(ref text) if expected == "true or false" => match raw::truth(text) {
@@ -417,7 +445,6 @@ pub(super) fn refuse_kind<T>(key: &str, raw: &raw::Value, expected: &str, report
         _ => format!("write {expected}"),
     };
     report.error(raw.location, message, help);
-    None
 }
 
 /// The values of a list that must not be empty.

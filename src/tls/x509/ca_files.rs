@@ -7,8 +7,6 @@ use rustls::pki_types::TrustAnchor;
 use rustls::pki_types::UnixTime;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::pem::SectionKind;
-use x509_parser::prelude::FromDer;
-use x509_parser::prelude::X509Certificate;
 
 use crate::tls::x509::ca::Ca;
 use crate::tls::x509::ca::Issuer;
@@ -21,9 +19,11 @@ use crate::tls::x509::ca_findings::Problem;
 use crate::tls::x509::der;
 use crate::tls::x509::der::DerReader;
 use crate::tls::x509::distinguished_name;
+use crate::tls::x509::extensions::Extensions;
 use crate::tls::x509::parsed::ParsedCertificate;
 use crate::tls::x509::parsed::SignatureError;
 use crate::tls::x509::parsed::is_broken_hash;
+use crate::tls::x509::private_key;
 use crate::tls::x509::revocation::ListError;
 use crate::tls::x509::revocation::RevocationList;
 
@@ -113,7 +113,7 @@ impl Loading {
         let certificate = ParsedCertificate::parse(&encoded)?;
         let anchor = webpki::anchor_from_trusted_cert(&encoded).ok()?.to_owned();
         let subject = distinguished_name::to_text(certificate.subject)?;
-        if !is_ca(&certificate, &encoded)? {
+        if !is_ca(&certificate)? {
             self.find(file, Problem::NotACa { subject });
             return Some(());
         }
@@ -262,33 +262,27 @@ fn is_issued_by(certificate: &ParsedCertificate<'_>, ca: &TrustAnchor<'_>) -> bo
 
 /// Certificates without the extension are CAs if they signed themselves: a root of version 1, or one that a
 /// recipe without extensions made. None if the extensions cannot be read.
-fn is_ca(certificate: &ParsedCertificate<'_>, encoded: &[u8]) -> Option<bool> {
+fn is_ca(certificate: &ParsedCertificate<'_>) -> Option<bool> {
     if certificate.version < 3 {
         return Some(certificate.is_self_issued());
     }
-    let (_, parsed) = X509Certificate::from_der(encoded).ok()?;
-    let signs_certificates = parsed.key_usage().ok()?.is_none_or(|usage| usage.value.key_cert_sign());
-    let constraints = parsed.basic_constraints().ok()?;
-    Some(signs_certificates && constraints.map_or(certificate.is_self_issued(), |found| found.value.ca))
+    let extensions = Extensions::of(certificate)?;
+    let signs_certificates = extensions.signs_certificates()?.unwrap_or(true);
+    let is_ca = extensions.is_ca()?.unwrap_or(certificate.is_self_issued());
+    Some(signs_certificates && is_ca)
 }
 
 /// None for other keys.
 fn rsa_bits(public_key: &[u8]) -> Option<usize> {
     let mut fields = DerReader::new(public_key);
     let mut algorithm = fields.inside(der::SEQUENCE)?;
-    if algorithm.element(der::OBJECT_IDENTIFIER)?.content != RSA_ENCRYPTION {
+    if algorithm.element(der::OBJECT_IDENTIFIER)?.content != private_key::RSA_ENCRYPTION {
         return None;
     }
     let (_, key) = fields.element(der::BIT_STRING)?.content.split_first()?;
-    let modulus = DerReader::new(key).inside(der::SEQUENCE)?.element(der::INTEGER)?.content;
-    let first = modulus.iter().position(|byte| *byte != 0)?;
-    let leading = modulus.get(first)?.leading_zeros() as usize;
-    Some((modulus.len() - first) * 8 - leading)
+    private_key::rsa_bits(key)
 }
 
 fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
     bytes.windows(wanted.len()).any(|window| window == wanted)
 }
-
-/// 1.2.840.113549.1.1.1
-const RSA_ENCRYPTION: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01";

@@ -10,10 +10,6 @@ use rustls::SignatureScheme;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 use rustls::sign::SigningKey;
-use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
-use x509_parser::extensions::ParsedExtension;
-use x509_parser::prelude::FromDer;
 
 use crate::tls::x509::certificate_faults::CertificateFault;
 use crate::tls::x509::certificate_faults::CertificateFinding;
@@ -22,8 +18,13 @@ use crate::tls::x509::certificate_faults::FileFault;
 use crate::tls::x509::certificate_faults::KeyFault;
 use crate::tls::x509::certificate_faults::Part;
 use crate::tls::x509::certificate_faults::Remark;
+use crate::tls::x509::der;
+use crate::tls::x509::distinguished_name;
+use crate::tls::x509::extensions::Extensions;
 use crate::tls::x509::name_pattern::NamePattern;
 use crate::tls::x509::ocsp;
+use crate::tls::x509::parsed::ParsedCertificate;
+use crate::tls::x509::parsed::is_broken_hash;
 use crate::tls::x509::pem;
 use crate::tls::x509::pem::PemSection;
 use crate::tls::x509::private_key;
@@ -96,19 +97,32 @@ pub fn read(files: &CertificateFiles<'_>, now: i64) -> Result<CheckedFiles, Vec<
 /// The certificates of a file; at least one.
 struct Chain<'s> {
     sections: &'s [PemSection],
-    parsed: Vec<X509Certificate<'s>>,
+    parsed: Vec<LinkOfChain<'s>>,
     /// The kind of the first.
     kind: KeyKind,
 }
 
+/// One of its certificates.
+struct LinkOfChain<'s> {
+    certificate: ParsedCertificate<'s>,
+    extensions: Extensions<'s>,
+}
+
+impl LinkOfChain<'_> {
+    /// None if it cannot be read.
+    fn parse(bytes: &[u8]) -> Option<LinkOfChain<'_>> {
+        let certificate = ParsedCertificate::parse(bytes)?;
+        Some(LinkOfChain { extensions: Extensions::of(&certificate)?, certificate })
+    }
+}
+
 impl<'s> Chain<'s> {
     fn parse(sections: &'s [PemSection]) -> Result<Chain<'s>, ChainFault> {
-        let one = |section: &'s PemSection| match X509Certificate::from_der(&section.der) {
-            Ok(([], certificate)) => Ok(certificate),
-            _ => Err(ChainFault::Malformed { line: section.line }),
+        let one = |section: &'s PemSection| {
+            LinkOfChain::parse(&section.der).ok_or(ChainFault::Malformed { line: section.line })
         };
         let parsed = sections.iter().map(one).collect::<Result<Vec<_>, _>>()?;
-        let kind = KeyKind::of(parsed[0].public_key())?;
+        let kind = KeyKind::of(parsed[0].certificate.public_key)?;
         Ok(Chain { sections, parsed, kind })
     }
 
@@ -131,18 +145,20 @@ fn check(
     let (names, useless) = names(leaf);
     if names.is_empty() && useless.is_empty() {
         remarks.push((Part::Chain, Remark::NoNames));
-    } else if alternative_names(leaf).is_none() {
+    } else if leaf.extensions.dns_names().is_none() {
         // RFC 9525 §2: names of services are no longer looked for in the common name.
         remarks.push((Part::Chain, Remark::CommonNameAlone));
     }
     remarks.extend(useless.into_iter().map(|name| (Part::Chain, Remark::UselessName(name))));
     let numbered = chain.parsed.iter().enumerate();
-    remarks.extend(numbered.filter_map(|(at, one)| Some((Part::Chain, validity(at + 1, one, now)?))));
-    if is_signed_with_sha1(leaf) {
+    remarks.extend(
+        numbered.filter_map(|(at, one)| Some((Part::Chain, validity(at + 1, &one.certificate, now)?))),
+    );
+    if is_signed_with_sha1(&leaf.certificate) {
         remarks.push((Part::Chain, Remark::Sha1));
     }
     if let Some(file) = files.staple {
-        let staple = check_staple(file, leaf).map_err(|fault| (Part::Staple, fault))?;
+        let staple = check_staple(file, &leaf.certificate).map_err(|fault| (Part::Staple, fault))?;
         if staple.is_revoked {
             remarks.push((Part::Staple, Remark::StapleRevoked));
         }
@@ -156,8 +172,8 @@ fn check(
         names,
         is_ecdsa: !matches!(chain.kind, KeyKind::Rsa { .. }),
         schemes: chain.kind.schemes(),
-        not_before: leaf.validity().not_before.timestamp(),
-        not_after: leaf.validity().not_after.timestamp(),
+        not_before: leaf.certificate.not_before,
+        not_after: leaf.certificate.not_after,
     };
     let remarks =
         remarks.into_iter().map(|(part, remark)| finding(part, files, CertificateFault::Remark(remark)));
@@ -211,16 +227,16 @@ fn certificates(sections: Vec<PemSection>) -> Result<Vec<PemSection>, Certificat
 
 /// Whether the key is that of the first certificate.
 fn check_key(
-    chain: &[X509Certificate<'_>],
+    chain: &[LinkOfChain<'_>],
     key: &dyn SigningKey,
     chain_file: &str,
 ) -> Result<(), (Part, CertificateFault)> {
-    match chain.iter().position(|certificate| private_key::is_of(key, certificate.public_key())) {
+    match chain.iter().position(|link| private_key::is_of(key, link.certificate.public_key)) {
         Some(0) => Ok(()),
         Some(index) => Err((Part::Chain, CertificateFault::Chain(ChainFault::LeafNotFirst(index + 1)))),
         None => {
             let fault = KeyFault::OfAnotherCertificate {
-                certificate: private_key::describe(chain[0].public_key()),
+                certificate: private_key::describe(chain[0].certificate.public_key),
                 key: private_key::describe_private(key),
                 chain: chain_file.to_owned(),
             };
@@ -230,93 +246,60 @@ fn check_key(
 }
 
 /// Whether each certificate was issued by the next one.
-fn check_order(chain: &[X509Certificate<'_>]) -> Result<(), ChainFault> {
+fn check_order(chain: &[LinkOfChain<'_>]) -> Result<(), ChainFault> {
     for (index, pair) in chain.windows(2).enumerate() {
         let [issued, issuer] = pair else { continue };
         let number = index + 2;
-        if issued.issuer().as_raw() == issuer.subject().as_raw() {
-            match (authority_key_id(issued), subject_key_id(issuer)) {
+        if issued.certificate.issuer == issuer.certificate.subject {
+            match (issued.extensions.authority_key_id(), issuer.extensions.subject_key_id()) {
                 (Some(wanted), Some(found)) if wanted != found => {
                     return Err(ChainFault::OtherIssuer(number));
                 }
                 _ => continue,
             }
         }
-        let is_leaf =
-            issuer.basic_constraints().is_ok_and(|found| found.is_some_and(|found| !found.value.ca));
-        return Err(match is_leaf {
-            true => ChainFault::SecondLeaf(number),
-            false => ChainFault::NotIssuer {
+        let text = |name: &[u8]| distinguished_name::to_text(name).unwrap_or_default();
+        return Err(match issuer.extensions.is_ca() {
+            Some(Some(false)) => ChainFault::SecondLeaf(number),
+            _ => ChainFault::NotIssuer {
                 number,
-                wanted: issued.issuer().to_string(),
-                found: issuer.subject().to_string(),
+                wanted: text(issued.certificate.issuer),
+                found: text(issuer.certificate.subject),
             },
         });
     }
     Ok(())
 }
 
-/// RFC 5280 §4.2.1.1.
-fn authority_key_id<'c>(certificate: &'c X509Certificate<'_>) -> Option<&'c [u8]> {
-    certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
-        ParsedExtension::AuthorityKeyIdentifier(found) => found.key_identifier.as_ref().map(|id| id.0),
-        _ => None,
-    })
-}
-
-/// RFC 5280 §4.2.1.2.
-fn subject_key_id<'c>(certificate: &'c X509Certificate<'_>) -> Option<&'c [u8]> {
-    certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
-        ParsedExtension::SubjectKeyIdentifier(found) => Some(found.0),
-        _ => None,
-    })
-}
-
-fn validity(number: usize, certificate: &X509Certificate<'_>, now: i64) -> Option<Remark> {
-    let validity = certificate.validity();
-    if validity.not_after.timestamp() < now {
-        return Some(Remark::Expired(number, validity.not_after.to_datetime().date().to_string()));
+fn validity(number: usize, certificate: &ParsedCertificate<'_>, now: i64) -> Option<Remark> {
+    if certificate.not_after < now {
+        return Some(Remark::Expired(number, der::format_date(certificate.not_after)));
     }
-    (validity.not_before.timestamp() > now)
-        .then(|| Remark::NotYetValid(number, validity.not_before.to_datetime().date().to_string()))
+    (certificate.not_before > now)
+        .then(|| Remark::NotYetValid(number, der::format_date(certificate.not_before)))
 }
 
 /// A signature of its own is looked at by nobody.
-fn is_signed_with_sha1(certificate: &X509Certificate<'_>) -> bool {
-    let algorithm = certificate.signature_algorithm.algorithm.to_id_string();
-    let is_sha1 = matches!(algorithm.as_str(), "1.2.840.113549.1.1.5" | "1.2.840.10045.4.1");
-    is_sha1 && certificate.subject().as_raw() != certificate.issuer().as_raw()
+fn is_signed_with_sha1(certificate: &ParsedCertificate<'_>) -> bool {
+    is_broken_hash(certificate.signed.algorithm) && !certificate.is_self_issued()
 }
 
 /// The names of a certificate, and those that no client can ask for. The common name counts only
 /// where there are no alternative names at all (RFC 6125 §6.4.4).
-fn names(certificate: &X509Certificate<'_>) -> (Vec<String>, Vec<String>) {
-    let stated: Vec<&str> = match alternative_names(certificate) {
-        Some(names) => names
-            .iter()
-            .filter_map(|name| match name {
-                GeneralName::DNSName(name) => Some(*name),
-                _ => None,
-            })
-            .collect(),
+fn names(leaf: &LinkOfChain<'_>) -> (Vec<String>, Vec<String>) {
+    let stated: Vec<String> = match leaf.extensions.dns_names() {
+        Some(names) => names.into_iter().map(str::to_owned).collect(),
         None => {
-            let common = certificate.subject().iter_common_name();
+            let common = distinguished_name::common_names(leaf.certificate.subject).unwrap_or_default();
             // A common name that is no host's is a title, which is no mistake.
-            common.filter_map(|name| name.as_str().ok()).filter(|name| is_like_a_host(name)).collect()
+            common.into_iter().flatten().filter(|name| is_like_a_host(name)).collect()
         }
     };
-    let plain = |name: &str| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    let plain = |name: String| name.strip_suffix('.').unwrap_or(&name).to_ascii_lowercase();
     let (mut names, useless): (Vec<String>, Vec<String>) =
         stated.into_iter().map(plain).partition(|name| NamePattern::parse(name).is_some());
     names.dedup();
     (names, useless)
-}
-
-fn alternative_names<'a, 'c>(certificate: &'a X509Certificate<'c>) -> Option<&'a [GeneralName<'c>]> {
-    certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
-        ParsedExtension::SubjectAlternativeName(names) => Some(&names.general_names[..]),
-        _ => None,
-    })
 }
 
 fn is_like_a_host(name: &str) -> bool {
@@ -326,12 +309,12 @@ fn is_like_a_host(name: &str) -> bool {
 
 fn check_staple(
     file: CertificateFile<'_>,
-    certificate: &X509Certificate<'_>,
+    certificate: &ParsedCertificate<'_>,
 ) -> Result<ocsp::Staple, CertificateFault> {
     match file.bytes {
         bytes if bytes.len() > MAX_FILE_BYTES => Err(CertificateFault::File(FileFault::TooLarge)),
         [] => Err(CertificateFault::File(FileFault::Empty)),
-        bytes => ocsp::read(bytes, certificate.raw_serial()).map_err(CertificateFault::Staple),
+        bytes => ocsp::read(bytes, certificate.serial).map_err(CertificateFault::Staple),
     }
 }
 

@@ -143,16 +143,28 @@ fn days_before(year: i64, month: i64) -> i64 {
 pub(super) fn format_time(time: i64) -> String {
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let (days, second) = (time.div_euclid(86_400), time.rem_euclid(86_400));
+    let second = time.rem_euclid(86_400);
+    let (year, month, day) = date(time);
+    let name = usize::try_from(month - 1).ok().and_then(|index| MONTHS.get(index)).unwrap_or(&"Jan");
+    format!("{name} {day:2} {:02}:{:02}:{:02} {year} GMT", second / 3600, second / 60 % 60, second % 60)
+}
+
+/// `2030-12-31`.
+pub(super) fn format_date(time: i64) -> String {
+    let (year, month, day) = date(time);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+/// Year, month and day.
+fn date(time: i64) -> (i64, i64, i64) {
+    let days = time.div_euclid(86_400);
     // A guess that is never too early and hardly too late.
     let mut year = 1971 + (days * 400).div_euclid(146_097);
     while days_before(year, 1) > days {
         year -= 1;
     }
     let month = (1..=12).rev().find(|&month| days_before(year, month) <= days).unwrap_or(1);
-    let day = days - days_before(year, month) + 1;
-    let name = usize::try_from(month - 1).ok().and_then(|index| MONTHS.get(index)).unwrap_or(&"Jan");
-    format!("{name} {day:2} {:02}:{:02}:{:02} {year} GMT", second / 3600, second / 60 % 60, second % 60)
+    (year, month, days - days_before(year, month) + 1)
 }
 
 #[cfg(test)]
@@ -180,7 +192,10 @@ mod tests {
         ] {
             assert_eq!(time(&encoded(tag, text)), Some(expected), "{text}");
             assert_eq!(format_time(expected), printed);
+            let year = printed.split(' ').nth_back(1).unwrap();
+            assert!(format_date(expected).starts_with(&format!("{year}-")), "{text}");
         }
+        assert_eq!([format_date(1_924_991_999), format_date(-1)], ["2030-12-31", "1969-12-31"]);
         for (tag, text) in [
             (UTC_TIME, "700101000000"),
             (UTC_TIME, "7001010000Z"),

@@ -36,23 +36,33 @@ pub(super) fn to_text(name: &[u8]) -> Option<String> {
 /// The common name in UTF-8; None if there is not exactly one, or if it has characters that no name has: which one a reader
 /// would take, or where it would end, is not known.
 pub(super) fn common_name(name: &[u8]) -> Option<String> {
+    let mut all = common_names(name)?;
+    let found = all.pop().filter(|_| all.is_empty())??;
+    Some(found).filter(|name| !name.chars().any(char::is_control))
+}
+
+/// Every common name in UTF-8, or None in the place of one that is no text. None if the name is malformed.
+pub(super) fn common_names(name: &[u8]) -> Option<Vec<Option<String>>> {
     const COMMON_NAME: &[u8] = b"\x55\x04\x03";
-    let mut found = None;
+    let mut found = Vec::new();
     let mut reader = DerReader::new(name);
     while !reader.is_empty() {
         let mut set = reader.inside(der::SET)?;
         while !set.is_empty() {
             let mut attribute = set.inside(der::SEQUENCE)?;
-            if attribute.element(der::OBJECT_IDENTIFIER)?.content != COMMON_NAME {
-                continue;
-            }
-            let value = String::from_utf8(characters(&attribute.any()?)?).ok()?;
-            if found.replace(value).is_some() {
-                return None;
+            if attribute.element(der::OBJECT_IDENTIFIER)?.content == COMMON_NAME {
+                let text = characters(&attribute.any()?);
+                found.push(text.and_then(|text| String::from_utf8(text).ok()));
             }
         }
     }
-    found.filter(|name| !name.chars().any(char::is_control))
+    Some(found)
+}
+
+/// An identifier as numbers with dots between them. None if one of them is larger than any in use.
+pub(super) fn dotted(identifier: &[u8]) -> Option<String> {
+    let mut text = String::new();
+    push_dotted(&mut text, identifier).map(|()| text)
 }
 
 fn push_attribute(text: &mut String, kind: &[u8], value: &Element<'_>) -> Option<()> {

@@ -11,6 +11,7 @@ pub mod client_certificate;
 pub mod client_error;
 mod der;
 mod distinguished_name;
+mod extensions;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub(super) mod name_pattern;

@@ -21,6 +21,8 @@ pub(in crate::tls) struct ParsedCertificate<'a> {
     pub(super) public_key: &'a [u8],
     /// With tag and length.
     pub(super) public_key_whole: &'a [u8],
+    /// Unique identifiers and extensions.
+    pub(super) behind_key: DerReader<'a>,
     pub(super) signed: Signed<'a>,
 }
 
@@ -73,6 +75,7 @@ impl<'a> ParsedCertificate<'a> {
             not_after,
             public_key: public_key.content,
             public_key_whole: public_key.whole,
+            behind_key: fields,
             signed,
         })
     }

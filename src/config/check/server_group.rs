@@ -300,11 +300,11 @@ fn check_effects(group: &ServerGroup, section: &mut Section<'_, '_>) {
 /// What keys say together.
 fn check_together(group: &ServerGroup, section: &mut Section<'_, '_>) {
     // A key that is missing or was refused has told of itself, and one of which nobody knows where it stands fits everywhere.
-    if section.place_of("hash_key").is_some()
+    if let Some(place) = section.place_of("hash_key")
         && !section.is_refused("hash_key")
         && !section.is_refused("protocol")
     {
-        check_hash_key(group, section.report());
+        check_hash_key(group, place, section.report());
     }
     if !group.protocol.is_http() {
         check_without_requests(group, section.report());
@@ -315,22 +315,22 @@ fn check_together(group: &ServerGroup, section: &mut Section<'_, '_>) {
 }
 
 /// Requests, connections and datagrams have parts that the others have not.
-fn check_hash_key(group: &ServerGroup, report: &mut Report) {
+fn check_hash_key(group: &ServerGroup, place: Location, report: &mut Report) {
     let Algorithm::ConsistentHash(key) = &group.algorithm else { return };
     let (is_http, is_udp) = (group.protocol.is_http(), group.protocol == GroupProtocol::Udp);
-    let (needed, help) = match key {
-        HashKey::Query(_) | HashKey::Header(_) | HashKey::Cookie(_) | HashKey::Path if !is_http => {
-            ("requests", "write hash_key = { source_ip = true } or { tuple = true }")
-        }
-        HashKey::Tuple if is_http => {
-            ("connections that are relayed", "write hash_key = { source_ip = true }, or a part of requests")
-        }
-        HashKey::QuicConnectionId { .. } if !is_udp => ("datagrams", "write hash_key = { source_ip = true }"),
+    let needed = match key {
+        HashKey::Query(_) | HashKey::Header(_) | HashKey::Cookie(_) | HashKey::Path if !is_http => "requests",
+        HashKey::Tuple if is_http => "connections that are relayed",
+        HashKey::QuicConnectionId { .. } if !is_udp => "datagrams",
         _ => return,
+    };
+    let help = match is_http {
+        true => "write hash_key = { source_ip = true }, or a part of requests",
+        false => "write hash_key = { source_ip = true } or { tuple = true }",
     };
     let word = group.protocol.as_str();
     let message = format!("`hash_key` of \"{}\" needs {needed}: its protocol is {word}", group.name);
-    report.error(group.location, message, help);
+    report.error(place, message, help);
 }
 
 /// What decides by requests cannot decide where there are none.

@@ -29,7 +29,7 @@ fn what_is_configured_is_listed() {
     for (line, row) in [
         ("listener list", "web   enabled  http"),
         ("group list", "app   enabled  http      weighted_round_robin         1"),
-        ("rule list", "api   enabled  web             10  -     /api  group app"),
+        ("rule list", "api   enabled  web             10  -     /api  -     -       group app"),
         ("ip-group list", "office  10.0.0.0/8"),
         ("cert list", "NAME"),
     ] {
@@ -44,6 +44,21 @@ fn what_is_configured_is_listed() {
     assert!(shown.stdout.contains("name = \"web\""), "{}", shown.stderr);
     let json: Json = serde_json::from_str(&said(&ringway, "listener list --json")).expect("it is JSON");
     assert_eq!(json[0]["name"], "web");
+}
+
+#[test]
+fn rules_of_layer_4_are_listed_with_what_they_ask_for() {
+    let backend = Backend::echo_head();
+    let listener =
+        "[[listener]]\nname = \"passed\"\naddress = \"127.0.0.1:0\"\nprotocol = \"tls\"\npassthrough = true";
+    let rule = "[[rule]]\nname = \"shop\"\nlistener = \"passed\"\npriority = 5\nsni = [\"a.example\", \"*.b.example\"]\n\
+                alpn = \"h2\"\nsource_ip = [\"192.0.2.0/24\"]\ngroup = \"streams\"";
+    let group =
+        "[[server_group]]\nname = \"streams\"\nprotocol = \"tcp\"\nbackend = [{ address = \"127.0.0.1:9\" }]";
+    let ringway = scenario(&backend).table(listener).table(rule).table(group).start();
+    let listed = said(&ringway, "rule list");
+    let row = "5  a.example *.b.example  -     h2    192.0.2.0/24  group streams";
+    assert!(listed.contains(row), "{listed}");
 }
 
 #[test]

@@ -110,8 +110,10 @@ pub(crate) fn run(verb: &RuleVerb) -> Exit {
                 (Column::Left("STATE"), switch),
                 (Column::Left("LISTENER"), |settings| words(settings, "listener")),
                 (Column::Right("PRIORITY"), |settings| words(settings, "priority")),
-                (Column::Left("HOST"), |settings| words(settings, "host")),
+                (Column::Left("HOST"), host),
                 (Column::Left("PATH"), path),
+                (Column::Left("ALPN"), |settings| words(settings, "alpn")),
+                (Column::Left("SOURCE"), |settings| words(settings, "source_ip")),
                 (Column::Left("ACTION"), action),
             ],
             |rules| {
@@ -133,6 +135,11 @@ fn order_of_asking(settings: &Json) -> (String, String, i64) {
     let direction = settings["direction"].as_str().unwrap_or("request");
     let priority = settings["priority"].as_i64().unwrap_or_default();
     (words(settings, "listener"), direction.to_owned(), priority)
+}
+
+/// Of a request, or of what a TLS client asks for.
+fn host(settings: &Json) -> String {
+    if settings["host"].is_null() { words(settings, "sni") } else { words(settings, "host") }
 }
 
 fn path(settings: &Json) -> String {

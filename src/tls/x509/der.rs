@@ -8,6 +8,7 @@ pub(super) const INTEGER: u8 = 0x02;
 pub(super) const BIT_STRING: u8 = 0x03;
 pub(super) const OCTET_STRING: u8 = 0x04;
 pub(super) const OBJECT_IDENTIFIER: u8 = 0x06;
+pub(super) const UTF8_STRING: u8 = 0x0c;
 pub(super) const SEQUENCE: u8 = 0x30;
 pub(super) const SET: u8 = 0x31;
 const UTC_TIME: u8 = 0x17;
@@ -139,6 +140,34 @@ fn days_before(year: i64, month: i64) -> i64 {
         - 719_468
 }
 
+/// An element of these pieces, one after the other. They are of this process, and never long.
+pub(super) fn encode(tag: u8, pieces: &[&[u8]]) -> Vec<u8> {
+    let content = pieces.concat();
+    let length = content.len().to_be_bytes();
+    let length = length.get(length.iter().take_while(|byte| **byte == 0).count()..).unwrap_or_default();
+    let mut element = vec![tag];
+    match (content.len(), u8::try_from(length.len())) {
+        (short @ 0..=0x7f, _) => element.push(short as u8),
+        (_, count) => {
+            element.push(0x80 | count.unwrap_or_default());
+            element.extend(length);
+        }
+    }
+    element.extend(content);
+    element
+}
+
+/// Seconds since 1970, in the form that RFC 5280 §4.1.2.5 wants of the year.
+pub(super) fn encode_time(time: i64) -> Vec<u8> {
+    let (year, month, day) = date(time);
+    let second = time.rem_euclid(86_400);
+    let rest = format!("{month:02}{day:02}{:02}{:02}{:02}Z", second / 3600, second / 60 % 60, second % 60);
+    match year {
+        1950..=2049 => encode(UTC_TIME, &[format!("{:02}{rest}", year % 100).as_bytes()]),
+        _ => encode(GENERALIZED_TIME, &[format!("{year:04}{rest}").as_bytes()]),
+    }
+}
+
 /// As `openssl x509` prints a time: `Dec 31 23:59:59 2030 GMT`.
 pub(super) fn format_time(time: i64) -> String {
     const MONTHS: [&str; 12] =
@@ -191,6 +220,7 @@ mod tests {
             (GENERALIZED_TIME, "99991231235959Z", 253_402_300_799, "Dec 31 23:59:59 9999 GMT"),
         ] {
             assert_eq!(time(&encoded(tag, text)), Some(expected), "{text}");
+            assert_eq!(time(&encode_time(expected)), Some(expected), "{text}");
             assert_eq!(format_time(expected), printed);
             let year = printed.split(' ').nth_back(1).unwrap();
             assert!(format_date(expected).starts_with(&format!("{year}-")), "{text}");
@@ -210,6 +240,17 @@ mod tests {
             (INTEGER, "700101000000Z"),
         ] {
             assert_eq!(time(&encoded(tag, text)), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for length in [0, 1, 127, 128, 255, 256, 65_535, 65_536] {
+            let content = vec![7; length];
+            let whole = encode(OCTET_STRING, &[&content, b"x"]);
+            let mut reader = DerReader::new(&whole);
+            let element = reader.element(OCTET_STRING).unwrap();
+            assert_eq!((element.content.len(), reader.is_empty()), (length + 1, true));
         }
     }
 

@@ -92,7 +92,7 @@ fn characters(value: &Element<'_>) -> Option<Vec<u8>> {
         text.map(String::into_bytes)
     };
     match value.tag {
-        UTF8_STRING => Some(value.content.to_vec()),
+        der::UTF8_STRING => Some(value.content.to_vec()),
         NUMERIC_STRING | PRINTABLE_STRING | T61_STRING | IA5_STRING | VISIBLE_STRING => {
             encode(&mut value.content.iter().map(|&byte| u32::from(byte)))
         }
@@ -161,7 +161,6 @@ fn push_dotted(text: &mut String, identifier: &[u8]) -> Option<()> {
     (!is_first).then_some(())
 }
 
-const UTF8_STRING: u8 = 0x0c;
 const NUMERIC_STRING: u8 = 0x12;
 const PRINTABLE_STRING: u8 = 0x13;
 const T61_STRING: u8 = 0x14;

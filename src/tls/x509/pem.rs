@@ -3,6 +3,8 @@
 //! Text between sections is a comment. CR or CRLF for LF, a byte order mark, spaces at line ends and
 //! blank lines are what editors leave behind, and are tolerated.
 
+use crate::tls::x509::client_certificate::base64;
+
 /// One section of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct PemSection {
@@ -70,6 +72,22 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<PemSection>, PemError> {
         None => Ok(sections),
     }
 }
+
+/// One section.
+pub(super) fn write(label: &str, der: &[u8]) -> String {
+    let base64 = base64(der);
+    let mut text = format!("-----BEGIN {label}-----\n");
+    let mut rest = base64.as_str();
+    while let Some((line, after)) = rest.split_at_checked(LINE).or((!rest.is_empty()).then_some((rest, ""))) {
+        text.push_str(line);
+        text.push('\n');
+        rest = after;
+    }
+    text + "-----END " + label + "-----\n"
+}
+
+/// Characters of base64 in a line (RFC 7468 §2).
+const LINE: usize = 64;
 
 /// Lines end with LF, CRLF or CR.
 fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {

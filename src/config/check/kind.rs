@@ -250,13 +250,13 @@ pub(super) struct Choice<V: 'static> {
 }
 
 /// What a [`Choice`] says of its words: one function of each kind for all choices, whatever their values are.
-struct ChoiceWords {
+struct AllowedWords {
     known: Vec<&'static str>,
     aliases: Vec<&'static str>,
     later: &'static [&'static str],
 }
 
-impl ChoiceWords {
+impl AllowedWords {
     /// Which of them a text is, aliases counted on from the others.
     fn find(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<usize> {
         let raw::Kind::Text(text) = &raw.kind else {
@@ -301,9 +301,9 @@ impl ChoiceWords {
 }
 
 impl<V: Clone + PartialEq> Choice<V> {
-    fn all(&self) -> ChoiceWords {
+    fn all(&self) -> AllowedWords {
         let words = |of: &[(&'static str, V)]| of.iter().map(|(word, _)| *word).collect();
-        ChoiceWords { known: words(self.words), aliases: words(self.aliases), later: self.later }
+        AllowedWords { known: words(self.words), aliases: words(self.aliases), later: self.later }
     }
 }
 

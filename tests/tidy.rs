@@ -218,7 +218,10 @@ const DOORS: &[Door] = &[
     Door { package: "siphasher", rooms: &["snapshot/keyed_hash.rs", "quic/connection_id.rs"] },
     Door { package: "quinn_proto", rooms: &["quic/"] },
     Door { package: "bytes", rooms: &["quic/"] },
-    Door { package: "rustix", rooms: &["net/packet_socket.rs", "net/memory_file.rs", "net/clock.rs"] },
+    Door {
+        package: "rustix",
+        rooms: &["net/packet_socket.rs", "net/memory_file.rs", "net/clock.rs", "net/udp/handed.rs"],
+    },
     Door { package: "clap", rooms: &["command/"] },
     Door { package: "clap_complete", rooms: &["command/completions.rs"] },
     Door { package: "clap_mangen", rooms: &["command/man/"] },

@@ -96,7 +96,8 @@ impl DatagramService {
         for socket in self.sockets.borrow().iter().filter(|socket| numbers.contains(&socket.number)) {
             socket.pause();
             let (lost, sessions) = (socket.counted_lost(), Vec::new());
-            let handed = HandedSessions { socket: socket.cookie, worker: worker.index, lost, sessions };
+            let handed =
+                HandedSessions { socket: socket.cookie, worker: worker.index, lost, sessions, quic: None };
             // Of a process with more workers, one may have several sockets of one number.
             given.insert(socket.cookie, handed);
         }

@@ -70,15 +70,12 @@ impl ConnectionIds {
 
     /// Whose connection a datagram is for, by the id in its first packet (RFC 8999 §5); None if it is none of ours.
     pub fn owner_of_datagram(&self, datagram: &[u8]) -> Option<IdOwner> {
-        const LONG: u8 = 0x80;
-        let id = match datagram {
-            [first, _, _, _, _, length, rest @ ..] if first & LONG != 0 => {
-                rest.get(..usize::from(*length))?
-            }
-            [_, rest @ ..] => rest.get(..ID_BYTES)?,
-            [] => return None,
-        };
-        self.owner_of(id)
+        self.owner_of(destination_of(datagram)?)
+    }
+
+    /// The process whose connections have our ids.
+    pub fn generation(&self) -> u8 {
+        self.generation
     }
 
     fn tag_of(&self, id: &[u8; ID_BYTES]) -> [u8; TAG_BYTES] {
@@ -94,6 +91,16 @@ impl ConnectionIds {
         let begin = random - random % count;
         // The last few words are not as many as there are sockets.
         begin.checked_add(index).unwrap_or_else(|| begin - count + index)
+    }
+}
+
+/// The id that the first packet of a datagram is sent to (RFC 8999 §5); of a short header, as long as ours are.
+pub(super) fn destination_of(datagram: &[u8]) -> Option<&[u8]> {
+    const LONG: u8 = 0x80;
+    match datagram {
+        [first, _, _, _, _, length, rest @ ..] if first & LONG != 0 => rest.get(..usize::from(*length)),
+        [_, rest @ ..] => rest.get(..ID_BYTES),
+        [] => None,
     }
 }
 

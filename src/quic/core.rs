@@ -14,6 +14,7 @@ use quinn_proto::Incoming;
 use quinn_proto::Transmit;
 use quinn_proto::VarInt;
 
+use crate::net::udp::handed::Handed;
 use crate::quic::admission::Admission;
 use crate::quic::admission::Admit;
 use crate::quic::admission::Newcomer;
@@ -27,6 +28,8 @@ use crate::quic::settings::ServerOffer;
 use crate::quic::shared::QuicShared;
 use crate::quic::shared::QuicState;
 use crate::quic::shared::WorkList;
+use crate::quic::succession::Beginnings;
+use crate::quic::succession::QuicPredecessor;
 use crate::tls::quic::QuicFacts;
 use crate::tls::quic::begin_step;
 use crate::tls::quic_keys::QuicKeys;
@@ -54,6 +57,8 @@ pub(super) struct EndpointCore {
     /// When each connection is to be looked at: no later than its next timeout.
     timers: BTreeSet<(Instant, usize)>,
     is_draining: bool,
+    beginnings: Beginnings,
+    predecessor: Option<QuicPredecessor>,
     /// What the endpoint answers by itself.
     answer: Vec<u8>,
     pub(super) outgoing: Outgoing,
@@ -71,6 +76,9 @@ pub struct EndpointCounters {
     /// Handed to another worker, and lost on the way there.
     pub forwarded: u64,
     pub lost_forwarding: u64,
+    /// Handed to the process before, and lost on the way there.
+    pub handed_back: u64,
+    pub lost_handing_back: u64,
     /// Clients that began, that had to show their address first, and that were not let in.
     pub accepted: u64,
     pub retried: u64,
@@ -78,6 +86,16 @@ pub struct EndpointCounters {
     pub ignored: u64,
     /// Handshakes whose first message was not good enough.
     pub rejected: u64,
+}
+
+/// Whom a datagram is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Addressee {
+    Own,
+    /// The worker of the socket with this index.
+    Worker(u32),
+    /// The process that had our socket before.
+    Predecessor,
 }
 
 /// Whether everything has left.
@@ -107,6 +125,8 @@ impl EndpointCore {
             open: 0,
             timers: BTreeSet::new(),
             is_draining: false,
+            beginnings: Beginnings::default(),
+            predecessor: None,
             answer: Vec::new(),
             outgoing: Outgoing::default(),
             turn: Vec::new(),
@@ -128,10 +148,40 @@ impl EndpointCore {
         !self.incoming.is_empty()
     }
 
-    /// The index of the socket whose worker a datagram is for, if it is another.
-    pub(super) fn stranger(&self, datagram: &[u8]) -> Option<u32> {
-        let owner = self.ids.owner_of_datagram(datagram)?;
-        (owner.index != self.ids.place().index).then_some(owner.index)
+    /// Whom a datagram is for.
+    pub(super) fn addressee(&self, datagram: &[u8], now: Instant) -> Addressee {
+        let Some(owner) = self.ids.owner_of_datagram(datagram) else {
+            let has_begun = self.predecessor.as_ref().is_some_and(|known| known.has_begun(datagram, now));
+            return if has_begun { Addressee::Predecessor } else { Addressee::Own };
+        };
+        if owner.index != self.ids.place().index {
+            return Addressee::Worker(owner.index);
+        }
+        let is_old = owner.generation != self.ids.generation() && self.predecessor.is_some();
+        if is_old { Addressee::Predecessor } else { Addressee::Own }
+    }
+
+    /// Hands what comes for connections of the process before to it.
+    pub(super) fn follow(&mut self, predecessor: QuicPredecessor) {
+        self.predecessor = Some(predecessor);
+    }
+
+    /// Hands a datagram to the process before; what it cannot have any more is received here, and answered.
+    pub(super) fn hand_back(&mut self, now: Instant, datagram: ReceivedDatagram, sink: &mut impl PacketSink) {
+        let handed = self.predecessor.as_ref().map_or(Handed::Closed, |known| known.take(&datagram));
+        match handed {
+            Handed::Yes => self.counters.handed_back += 1,
+            Handed::Lost => self.counters.lost_handing_back += 1,
+            Handed::Closed => {
+                self.predecessor = None;
+                self.receive(now, datagram, sink);
+            }
+        }
+    }
+
+    /// The IDs that clients have chosen for connections that were begun a moment ago.
+    pub(super) fn beginnings(&self, now: Instant) -> Vec<Vec<u8>> {
+        self.beginnings.current(now)
     }
 
     /// Takes a datagram that is for this socket. What follows is sent by [`EndpointCore::flush`], save answers to clients
@@ -215,6 +265,7 @@ impl EndpointCore {
         };
         self.answer.clear();
         begin_step();
+        self.beginnings.note(now, *incoming.orig_dst_cid());
         let accepted =
             self.endpoint.accept(incoming, now, &mut self.answer, Some(Arc::clone(&server.config)));
         let mut noted = QuicFacts::default();

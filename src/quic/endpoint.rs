@@ -18,6 +18,10 @@ use crate::net::clock::instant_now;
 use crate::net::task;
 use crate::net::udp::datagrams::Datagrams;
 use crate::net::udp::datagrams::LocalAddress;
+use crate::net::udp::handed;
+use crate::net::udp::handed::HandedDatagram;
+use crate::net::udp::handed::HandedReceiver;
+use crate::net::udp::handed::HandedSender;
 use crate::net::udp::listening::ListeningUdp;
 use crate::net::udp::receive::ReceiveArena;
 use crate::net::udp::send::SendFailure;
@@ -28,6 +32,7 @@ use crate::net::wake::YieldToKernel;
 use crate::net::work_budget::WorkBudget;
 use crate::quic::admission::Admit;
 use crate::quic::connection_id::ConnectionIds;
+use crate::quic::core::Addressee;
 use crate::quic::core::EndpointCore;
 use crate::quic::core::EndpointCounters;
 use crate::quic::core::Flushed;
@@ -36,6 +41,7 @@ use crate::quic::forwarding::SteeredGroup;
 use crate::quic::outgoing::PacketSink;
 use crate::quic::outgoing::Taken;
 use crate::quic::settings::ServerOffer;
+use crate::quic::succession::QuicPredecessor;
 use crate::tls::quic_keys::QuicKeys;
 
 /// Pieces that are received in one turn of the loop: of 64 datagrams at most each.
@@ -77,16 +83,19 @@ struct EndpointTasks {
     /// When it goes off.
     armed: Cell<Option<Instant>>,
     is_stopped: Cell<bool>,
+    /// Another process receives, or is about to.
+    is_paused: Cell<bool>,
     /// Those tasks that wait for something of the kernel, by their number.
     stops: [WakerSlot; TASKS],
 }
 
 /// Tasks that wait for something of the kernel.
-const TASKS: usize = 4;
+const TASKS: usize = 5;
 const RECEIVING: usize = 0;
 const FORWARDED: usize = 1;
 const ALARM: usize = 2;
 const SENDING: usize = 3;
+const HANDED: usize = 4;
 
 impl QuicEndpoint {
     /// Begins its tasks. To be called on the worker's thread.
@@ -107,6 +116,7 @@ impl QuicEndpoint {
             alarm: Alarm::new()?,
             armed: Cell::new(None),
             is_stopped: Cell::new(false),
+            is_paused: Cell::new(false),
             stops: Default::default(),
         });
         let (receiving, sending) = (YieldToKernel::new()?, YieldToKernel::new()?);
@@ -129,6 +139,42 @@ impl QuicEndpoint {
     /// No descriptor is free.
     pub fn lend(&self) -> io::Result<OwnedFd> {
         self.tasks.socket.lend()
+    }
+
+    /// Leaves the socket to another process, which is to hand on what comes for our connections: the end of the way that it does
+    /// so by, and the IDs that clients have chosen for connections begun a moment ago.
+    ///
+    /// # Errors
+    /// No descriptor is left. We go on receiving.
+    pub fn hand_over(&self) -> io::Result<(OwnedFd, Vec<Vec<u8>>)> {
+        let (way, handed) = handed::pair()?;
+        self.tasks.is_paused.set(true);
+        task::spawn(receive_handed(Rc::clone(&self.tasks), handed));
+        Ok((way, self.tasks.core.borrow().beginnings(instant_now())))
+    }
+
+    /// Goes on receiving after all.
+    pub fn take_back(&self) {
+        self.tasks.is_paused.set(false);
+        self.tasks.wake(RECEIVING);
+    }
+
+    /// Hands what comes for connections of the process before to it, by the end and with the IDs of [`QuicEndpoint::hand_over`].
+    ///
+    /// # Errors
+    /// It is no such end.
+    pub fn follow(&self, way: OwnedFd, beginnings: Vec<Vec<u8>>) -> io::Result<()> {
+        let predecessor = QuicPredecessor::new(HandedSender::adopt(way)?, beginnings, instant_now());
+        self.tasks.core.borrow_mut().follow(predecessor);
+        Ok(())
+    }
+
+    /// What tells the socket from all others of the host, whichever process has it.
+    ///
+    /// # Errors
+    /// The kernel knows no such thing.
+    pub fn cookie(&self) -> io::Result<u64> {
+        self.tasks.socket.cookie()
     }
 
     /// Lets nobody begin any more; connections go on.
@@ -228,12 +274,24 @@ impl EndpointTasks {
 
     fn take(&self, datagram: ReceivedDatagram, now: Instant) {
         let mut core = self.core.borrow_mut();
-        match core.stranger(&datagram.bytes) {
-            None => core.receive(now, datagram, &mut SocketSink(&self.socket)),
-            Some(index) => {
+        match core.addressee(&datagram.bytes, now) {
+            Addressee::Own => core.receive(now, datagram, &mut SocketSink(&self.socket)),
+            Addressee::Predecessor => core.hand_back(now, datagram, &mut SocketSink(&self.socket)),
+            Addressee::Worker(index) => {
                 let is_forwarded = self.group.forward(index, datagram);
                 core.counters.forwarded += u64::from(is_forwarded);
                 core.counters.lost_forwarding += u64::from(!is_forwarded);
+            }
+        }
+    }
+
+    /// Takes what another worker has received: whatever it says, no worker gets it again, so none is sent in circles.
+    fn take_forwarded(&self, datagram: ReceivedDatagram, now: Instant) {
+        let mut core = self.core.borrow_mut();
+        match core.addressee(&datagram.bytes, now) {
+            Addressee::Predecessor => core.hand_back(now, datagram, &mut SocketSink(&self.socket)),
+            Addressee::Own | Addressee::Worker(_) => {
+                core.receive(now, datagram, &mut SocketSink(&self.socket))
             }
         }
     }
@@ -263,6 +321,26 @@ impl EndpointTasks {
         }
     }
 
+    /// Waits until we are to receive again, or the endpoint has stopped.
+    async fn until_resumed(&self) {
+        std::future::poll_fn(|cx| {
+            if !self.is_paused.get() || self.is_stopped.get() {
+                return Poll::Ready(());
+            }
+            if let Some(stop) = self.stops.get(RECEIVING) {
+                stop.register(cx);
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn wake(&self, number: usize) {
+        if let Some(stop) = self.stops.get(number) {
+            stop.wake();
+        }
+    }
+
     /// Runs an operation; None once the endpoint has stopped.
     async fn unless_stopped<T>(&self, number: usize, operation: impl Future<Output = T>) -> Option<T> {
         let stop = self.stops.get(number);
@@ -282,8 +360,26 @@ impl EndpointTasks {
 
 async fn receive(tasks: Rc<EndpointTasks>, yields: YieldToKernel) {
     while let Some(ready) = tasks.unless_stopped(RECEIVING, tasks.socket.ready()).await {
-        if ready.and_then(|()| tasks.receive_batch()).is_err() {
+        if tasks.is_paused.get() {
+            tasks.until_resumed().await;
+        } else if ready.and_then(|()| tasks.receive_batch()).is_err() {
             yields.wait().await;
+        }
+    }
+}
+
+/// Receives what another process has received for our connections, until it hands on nothing more.
+async fn receive_handed(tasks: Rc<EndpointTasks>, mut handed: HandedReceiver) {
+    while let Some(Ok(())) = tasks.unless_stopped(HANDED, handed.ready()).await {
+        let now = instant_now();
+        loop {
+            match handed.receive() {
+                Ok(Some(HandedDatagram { bytes, peer, local, ecn })) => {
+                    tasks.take(ReceivedDatagram { bytes: BytesMut::from(bytes), peer, local, ecn }, now);
+                }
+                Ok(None) => break,
+                Err(_) => return,
+            }
         }
     }
 }
@@ -292,8 +388,7 @@ async fn receive_forwarded(tasks: Rc<EndpointTasks>, wakeups: Wakeups) {
     while let Some(Ok(_)) = tasks.unless_stopped(FORWARDED, wakeups.next()).await {
         let now = instant_now();
         while let Some(datagram) = tasks.group.take(tasks.index) {
-            // It is ours, whatever it says: so none is sent in circles.
-            tasks.core.borrow_mut().receive(now, datagram, &mut SocketSink(&tasks.socket));
+            tasks.take_forwarded(datagram, now);
         }
     }
 }

@@ -15,5 +15,6 @@ mod outgoing;
 pub mod settings;
 mod shared;
 pub mod streams;
+mod succession;
 #[cfg(test)]
 mod tests;

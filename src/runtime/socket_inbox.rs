@@ -29,6 +29,7 @@ use crate::net::udp::receive::ReceiveArena;
 use crate::runtime::drain::Drain;
 use crate::runtime::drain::IDLE_GRACE;
 use crate::snapshot::Snapshot;
+use crate::snapshot::handed_session::HandedQuic;
 use crate::snapshot::handed_session::HandedSessions;
 use crate::telemetry::operator::log_line;
 use crate::worker::Worker;
@@ -130,14 +131,15 @@ impl SocketInbox {
     /// Receives on a socket. One that a later snapshot does not know any more is closed at once, and one that a reload
     /// opens while the process stops already.
     fn receive_on(&mut self, new: NewSocket, snapshot: &Snapshot) {
-        let NewSocket { number, kind, port, socket, index, sessions, group } = new;
+        let NewSocket { number, kind, port, socket, index, mut sessions, group } = new;
         let Some(listener) = snapshot.listener_of_socket(number) else { return };
         if self.worker.is_draining() {
             return;
         }
         let service = match (kind, group) {
             (TransportKind::Quic, Some(group)) => {
-                self.receive_quic(socket, QuicSocketPlace { index, group, listener, port })
+                let before = sessions.as_mut().and_then(|handed| handed.quic.take());
+                self.receive_quic(socket, QuicSocketPlace { index, group, listener, port }, before)
             }
             (TransportKind::Tcp | TransportKind::Quic, _) => Acceptor::new(socket).map(|acceptor| {
                 let accepting = Accepting::new(acceptor, listener, port, &self.worker);
@@ -158,9 +160,16 @@ impl SocketInbox {
         }
     }
 
-    fn receive_quic(&self, socket: OwnedFd, at: QuicSocketPlace) -> io::Result<SocketService> {
+    /// `before`: the process before, which still has connections there.
+    fn receive_quic(
+        &self,
+        socket: OwnedFd,
+        at: QuicSocketPlace,
+        before: Option<HandedQuic>,
+    ) -> io::Result<SocketService> {
         let arena = Rc::clone(self.arena.get_or_init(Rc::default));
         let socket = QuicSocket::new(socket, at, arena, &self.worker)?;
+        before.map_or(Ok(()), |before| socket.follow(before))?;
         self.quic.borrow_mut().push(Rc::clone(&socket));
         Ok(SocketService::Quic(socket))
     }
@@ -192,9 +201,15 @@ impl SocketInbox {
         Ok(SocketService::Datagram(socket))
     }
 
-    fn give_sessions(&self, sockets: &[u64], taker: &Sender<HandedSessions>) {
-        let Some(service) = self.datagrams.get() else { return };
-        for handed in service.give_away(&sockets.iter().copied().collect()) {
+    fn give_sessions(&self, numbers: &[u64], taker: &Sender<HandedSessions>) {
+        let of_datagrams =
+            self.datagrams.get().map(|service| service.give_away(&numbers.iter().copied().collect()));
+        let own = self.sockets.iter().filter(|(number, _)| numbers.contains(number));
+        let of_quic = own.filter_map(|(_, socket)| match &socket.service {
+            SocketService::Quic(quic) => self.left_quic(quic),
+            SocketService::Stream(_) | SocketService::Datagram(_) => None,
+        });
+        for handed in of_datagrams.into_iter().flatten().chain(of_quic) {
             // Whoever asked has not waited for it.
             if let Err(returned) = taker.send(handed) {
                 self.take_sessions(returned.0);
@@ -202,7 +217,28 @@ impl SocketInbox {
         }
     }
 
+    /// A socket of QUIC that is left to another process; None where that cannot be, so that both receive and some is lost.
+    fn left_quic(&self, socket: &QuicSocket) -> Option<HandedSessions> {
+        let (cookie, quic) = (socket.cookie().ok()?, socket.hand_over().ok()?);
+        let worker = self.worker.index;
+        Some(HandedSessions { socket: cookie, worker, quic: Some(quic), ..HandedSessions::default() })
+    }
+
+    /// Goes on with a socket of QUIC that was given away.
+    fn take_back(&self, cookie: u64) {
+        for (_, socket) in &self.sockets {
+            if let SocketService::Quic(quic) = &socket.service
+                && quic.cookie().is_ok_and(|own| own == cookie)
+            {
+                quic.take_back();
+            }
+        }
+    }
+
     fn take_sessions(&self, handed: HandedSessions) {
+        if handed.quic.is_some() {
+            return self.take_back(handed.socket);
+        }
         let count = handed.sessions.len();
         let lost = self.datagrams.get().map_or(count, |service| service.go_on_with(handed));
         if lost > 0 {

@@ -15,6 +15,17 @@ pub struct HandedSessions {
     /// What the queue of the socket has lost, as far as it was counted.
     pub lost: u32,
     pub sessions: Vec<HandedSession>,
+    /// It is a socket of QUIC, whose connections stay where they are.
+    pub quic: Option<HandedQuic>,
+}
+
+/// How another process gets what comes for its connections of QUIC.
+#[derive(Debug)]
+pub struct HandedQuic {
+    /// The end of a socket that keeps packets apart.
+    pub way: OwnedFd,
+    /// The IDs that clients have chosen for connections that were begun a moment ago.
+    pub beginnings: Vec<Vec<u8>>,
 }
 
 /// One session, and what was counted of it.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::snapshot::handed_session::HandedQuic;
 use crate::snapshot::handed_session::HandedSession;
 use crate::snapshot::handed_session::HandedSessions;
 use crate::snapshot::handed_session::HandedUpstream;
@@ -26,6 +27,10 @@ pub struct CarriedSessions {
     /// Names of groups.
     groups: Vec<String>,
     sessions: Vec<CarriedSession>,
+    /// Of a socket of QUIC: the IDs of connections that were begun a moment ago. The last descriptor is the way of what comes for
+    /// connections.
+    #[serde(default)]
+    beginnings: Option<Vec<Vec<u8>>>,
 }
 
 /// See [`HandedSession`].
@@ -51,7 +56,17 @@ struct CarriedSession {
 
 /// The packets for sessions of a socket; at least one, because of what the queue of the socket has lost.
 pub fn packets(handed: &HandedSessions) -> Vec<(CarriedSessions, Vec<BorrowedFd<'_>>)> {
-    let HandedSessions { socket, lost, sessions, .. } = handed;
+    let HandedSessions { socket, lost, sessions, quic, .. } = handed;
+    if let Some(HandedQuic { way, beginnings }) = quic {
+        let carried = CarriedSessions {
+            socket: *socket,
+            lost: *lost,
+            groups: Vec::new(),
+            sessions: Vec::new(),
+            beginnings: Some(beginnings.clone()),
+        };
+        return vec![(carried, vec![way.as_fd()])];
+    }
     let first = sessions.chunks(MAX_SESSIONS).next().unwrap_or_default();
     let others = sessions.chunks(MAX_SESSIONS).skip(1);
     std::iter::once(first).chain(others).map(|part| packet((*socket, *lost), part)).collect()
@@ -79,13 +94,17 @@ fn packet((socket, lost): (u64, u32), sessions: &[HandedSession]) -> (CarriedSes
     });
     let carried = carried.collect();
     let sockets = sessions.iter().filter_map(|session| Some(session.upstream.as_ref()?.socket.as_fd()));
-    (CarriedSessions { socket, lost, groups, sessions: carried }, sockets.collect())
+    (CarriedSessions { socket, lost, groups, sessions: carried, beginnings: None }, sockets.collect())
 }
 
 /// Adds what a packet has brought to what came before.
 pub fn collect(carried: CarriedSessions, descriptors: Vec<OwnedFd>, all: &mut Vec<HandedSessions>) {
-    let CarriedSessions { socket, lost, groups, sessions } = carried;
+    let CarriedSessions { socket, lost, groups, sessions, beginnings } = carried;
     let mut descriptors = descriptors.into_iter();
+    if let Some(beginnings) = beginnings {
+        let quic = descriptors.next().map(|way| HandedQuic { way, beginnings });
+        return all.push(HandedSessions { socket, worker: 0, lost, sessions: Vec::new(), quic });
+    }
     let sessions = sessions.into_iter().map(|session| HandedSession {
         client: session.client,
         local: session.local,
@@ -103,7 +122,9 @@ pub fn collect(carried: CarriedSessions, descriptors: Vec<OwnedFd>, all: &mut Ve
     });
     match all.iter_mut().find(|known| known.socket == socket) {
         Some(known) => known.sessions.extend(sessions),
-        None => all.push(HandedSessions { socket, worker: 0, lost, sessions: sessions.collect() }),
+        None => {
+            all.push(HandedSessions { socket, worker: 0, lost, sessions: sessions.collect(), quic: None })
+        }
     }
 }
 
@@ -142,7 +163,7 @@ mod tests {
         let long = "g".repeat(128);
         let groups = [None, Some("app"), Some(long.as_str())];
         let sessions = (0..200).map(|number| session(number, groups[usize::from(number) % 3])).collect();
-        let handed = HandedSessions { socket: 77, worker: 1, lost: 4, sessions };
+        let handed = HandedSessions { socket: 77, worker: 1, lost: 4, sessions, quic: None };
         let mut arrived = Vec::new();
         for (message, sockets) in packets(&handed) {
             own.send(&FromPredecessor::Sessions(message), &sockets).unwrap();

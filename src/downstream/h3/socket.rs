@@ -16,6 +16,7 @@ use crate::quic::connection_id::SocketPlace;
 use crate::quic::endpoint::EndpointParts;
 use crate::quic::endpoint::QuicEndpoint;
 use crate::quic::forwarding::SteeredGroup;
+use crate::snapshot::handed_session::HandedQuic;
 use crate::worker::Worker;
 
 /// How long clients may take up that their connections are over; who does not hear it in time has to find out.
@@ -83,6 +84,36 @@ impl QuicSocket {
     /// No descriptor is free.
     pub fn lend(&self) -> io::Result<OwnedFd> {
         self.endpoint.lend()
+    }
+
+    /// Leaves it to another process, which hands on what comes for our connections. See [`QuicEndpoint::hand_over`].
+    ///
+    /// # Errors
+    /// No descriptor is left. We go on receiving.
+    pub fn hand_over(&self) -> io::Result<HandedQuic> {
+        let (way, beginnings) = self.endpoint.hand_over()?;
+        Ok(HandedQuic { way, beginnings })
+    }
+
+    /// Goes on receiving after all.
+    pub fn take_back(&self) {
+        self.endpoint.take_back();
+    }
+
+    /// Hands on what comes for connections of the process before.
+    ///
+    /// # Errors
+    /// What came of it is of no use.
+    pub fn follow(&self, handed: HandedQuic) -> io::Result<()> {
+        self.endpoint.follow(handed.way, handed.beginnings)
+    }
+
+    /// What tells it from all other sockets of the host, whichever process has it.
+    ///
+    /// # Errors
+    /// The kernel knows no such thing.
+    pub fn cookie(&self) -> io::Result<u64> {
+        self.endpoint.cookie()
     }
 
     /// Lets no client begin any more.

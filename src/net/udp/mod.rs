@@ -8,6 +8,7 @@ pub mod awaited;
 pub mod connected;
 pub mod control_messages;
 pub mod datagrams;
+pub mod handed;
 pub mod kernel_address;
 pub mod listening;
 pub mod options;

@@ -1,6 +1,9 @@
 //! Clients of HTTP/2 that give a request up: nothing more is done for it, wherever it is.
 
-use crate::support::{Backend, Http2, Scenario, eventually};
+use crate::support::tls::{own_pair, server_config};
+use crate::support::{Backend, Http2, Scenario, eventually, now};
+use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -27,6 +30,34 @@ fn a_request_that_waits_for_its_connection_is_not_sent() {
     client.reset(given_up, CANCEL).expect("it is taken");
     assert_eq!(client.response(wanted).status, 200);
     assert_eq!(seen.try_iter().collect::<Vec<_>>(), [Some("/wanted".to_owned())]);
+}
+
+#[test]
+fn who_waits_for_a_handshake_is_not_forgotten_with_the_request_that_began_it() {
+    let mut config = server_config(own_pair(), None);
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let config = Arc::new(config);
+    let backend = Backend::script(move |peer| {
+        // The time that it may take.
+        std::thread::sleep(Duration::from_millis(300));
+        let session = rustls::ServerConnection::new(Arc::clone(&config)).map_err(io::Error::other)?;
+        peer.secure(session.into())?;
+        let mut end = peer.http2(&[])?;
+        while let Some(stream) = end.next_request()? {
+            end.respond(stream, "200", b"fine")?;
+        }
+        Ok(())
+    });
+    let scenario = Scenario::of(&backend).secured().group("http2 = true").group_tls("verify = \"off\"");
+    let ringway = scenario.start();
+    let mut client = Http2::connect(ringway.address());
+    let given_up = client.request("POST", "/given-up", &[], true);
+    let wanted = client.request("POST", "/wanted", &[], true);
+    std::thread::sleep(Duration::from_millis(50));
+    client.reset(given_up, CANCEL).expect("it is taken");
+    let start = now();
+    assert_eq!(client.response(wanted).status, 200);
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
 }
 
 #[test]

@@ -340,9 +340,9 @@ impl KeyPool {
         wanted: &Want<'_, '_>,
         (target, resources): (&ConnectTarget<'_>, &Resources<'_>),
     ) -> Result<Option<Leased>, UpstreamError> {
-        let opening = Counted::among(&self.opening);
+        let opening = OpeningConnection::begin(self);
         let outcome = self.open_connection(wanted, (target, resources)).await;
-        drop(opening);
+        opening.end();
         match &outcome {
             Ok(_) => self.waiting.call_all(Ok(())),
             // The exchanges that waited for it have waited for nothing, unless there are others.
@@ -394,6 +394,33 @@ impl KeyPool {
         self.connections.borrow_mut().push(Rc::clone(&shared));
         // A backend may allow none at first.
         Ok(shared.can_open().then(|| lend(shared, wanted, resources)))
+    }
+}
+
+/// A connection that is being opened for a request.
+struct OpeningConnection<'p> {
+    pool: &'p KeyPool,
+    is_over: bool,
+}
+
+impl<'p> OpeningConnection<'p> {
+    fn begin(pool: &'p KeyPool) -> OpeningConnection<'p> {
+        pool.opening.set(pool.opening.get() + 1);
+        OpeningConnection { pool, is_over: false }
+    }
+
+    fn end(mut self) {
+        self.is_over = true;
+    }
+}
+
+impl Drop for OpeningConnection<'_> {
+    fn drop(&mut self) {
+        self.pool.opening.set(self.pool.opening.get() - 1);
+        if !self.is_over {
+            // The request was given up. Of those that waited for its connection, one opens another.
+            self.pool.waiting.call_next(Ok(()));
+        }
     }
 }
 

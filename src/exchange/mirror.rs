@@ -65,6 +65,8 @@ pub(super) struct RequestCopy {
     forward: Option<Forward>,
     content: RequestBuffer,
     with_content: bool,
+    /// Of the content.
+    length: BodyLength,
     /// What a collector is told of it.
     trace: Option<Box<PendingTrace>>,
 }
@@ -96,7 +98,7 @@ pub(super) fn prepare(
     let copy = Forward { request_buffer: 0, expects_continue: false, compression: None, ..copy };
     let content = RequestBuffer::new(&worker.mirrors.memory);
     let trace = trace::record_copy(request, client, origin, worker);
-    Some(RequestCopy { group, forward: Some(copy), content, with_content, trace })
+    Some(RequestCopy { group, forward: Some(copy), content, with_content, length: request.length, trace })
 }
 
 /// Forwards the request, and sends the copy as soon as all of its content is there.
@@ -147,6 +149,13 @@ struct CopiedBody<'s, B> {
     worker: &'s Worker,
 }
 
+impl RequestCopy {
+    /// Whether all content that was announced is there: the end of a stream may come later, and nobody waits for it.
+    fn has_all(&self) -> bool {
+        matches!(self.length, BodyLength::Exact(length) if self.content.len() as u64 >= length)
+    }
+}
+
 impl<B: RequestBody> CopiedBody<'_, B> {
     fn take(&mut self, piece: Option<&Buffer>) {
         if let (Some(piece), true) = (piece, self.copy.with_content && self.copy.forward.is_some()) {
@@ -165,7 +174,7 @@ impl<B: RequestBody> CopiedBody<'_, B> {
 
     /// Lets the copy go its own way once nothing more is to come for it.
     fn send_if_whole(&mut self) {
-        if !self.inner.is_finished() && self.copy.with_content {
+        if self.copy.with_content && !self.inner.is_finished() && !self.copy.has_all() {
             return;
         }
         let Some(mut forward) = self.copy.forward.take() else { return };

@@ -19,6 +19,24 @@ fn shadow(address: std::net::SocketAddr, protocol: &str) -> String {
     )
 }
 
+/// What was announced is all, however late a stream says so.
+#[test]
+fn a_copy_does_not_wait_for_the_end_of_a_stream() {
+    for pair in Pair::ALL.into_iter().filter(|pair| pair.client == Version::Http2) {
+        let protocol = if pair.backend == Version::Http2 { "h2c" } else { "http" };
+        let (backend, _) = recording(pair);
+        let (target, told) = recording(pair);
+        let rule = copying(", body = true");
+        let ringway = pair.scenario(&backend).table(&shadow(target.address(), protocol)).table(&rule).start();
+        let mut client = pair.connect(ringway.address());
+        let call = client.begin(Ask::post("/p", Content::Sized(4)));
+        client.write(call, b"text").unwrap();
+        assert_eq!(told.recv_timeout(PATIENCE).unwrap(), "POST /p test.example  text", "{pair:?}");
+        client.end(call, &[]).unwrap();
+        assert_eq!(client.response(call).status, 200);
+    }
+}
+
 /// A backend that tells method, path, host, one field and the content of each request.
 fn recording(pair: Pair) -> (Backend, Receiver<String>) {
     let (sender, told) = channel();

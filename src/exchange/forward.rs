@@ -276,9 +276,10 @@ impl Forward {
             upload_refused: Cell::new(false),
             awaiting_continue: Cell::new(self.expects_continue && is_incomplete),
         };
-        let upstream = recording.carried_by(&lease);
+        let (upstream, timeout) = (recording.carried_by(&lease), attempt.response_timeout());
         let last = if attempt.uploading.get() { None } else { Some(body.trailers()) };
-        self.request.send(upstream, last, attempt.response_timeout(), &worker.buffers).await?;
+        // A backend may take its time for the content that goes with the head.
+        unless_left(pin!(self.request.send(upstream, last, timeout, &worker.buffers)), watch).await??;
         self.streamed = is_incomplete || self.request.has_early_piece();
         attempt.replay.set(self.replay(recording));
         if attempt.request_is_read {

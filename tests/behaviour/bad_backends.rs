@@ -1,6 +1,6 @@
 //! Backends that break the protocol: the client sees an error or a truncation, never somebody else's bytes.
 
-use crate::support::{Backend, Client, Pair, Ringway, Scenario, Version, log_entries};
+use crate::support::{Backend, BackendVersion, Client, Pair, Ringway, Scenario, Version, log_entries};
 use std::time::Duration;
 
 #[test]
@@ -50,7 +50,7 @@ fn a_head_without_end_is_502() {
 
 #[test]
 fn how_large_a_head_may_be_is_for_the_group_to_say() {
-    for backend in [Version::Http1, Version::Http2] {
+    for backend in [BackendVersion::Http1, BackendVersion::Http2] {
         let pair = Pair { client: Version::Http1, backend };
         let backend = pair.backend(|exchange| {
             let path = exchange.path();
@@ -78,8 +78,8 @@ fn how_large_a_head_may_be_is_for_the_group_to_say() {
             let entries = log_entries(&ringway, asked.len());
             let reasons: Vec<_> = [&entries[1], &entries[3]].map(|entry| entry["reason"].clone()).into();
             match pair.backend {
-                Version::Http1 => assert_eq!(reasons, ["header_too_large", "too_many_headers"]),
-                Version::Http2 => assert_eq!(reasons, ["h2_fields_too_large"; 2]),
+                BackendVersion::Http1 => assert_eq!(reasons, ["header_too_large", "too_many_headers"]),
+                BackendVersion::Http2 => assert_eq!(reasons, ["h2_fields_too_large"; 2]),
             }
         }
     }

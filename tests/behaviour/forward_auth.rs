@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::{
-    Ask, Backend, Client, Content, Exchange, Pair, Scenario, Version, eventually, log_entries, now,
+    Ask, Backend, BackendVersion, Client, Content, Exchange, Pair, Scenario, Version, eventually,
+    log_entries, now,
 };
 
 /// A rule for everything below `/a`, which asks at the group `auth`.
@@ -26,7 +27,7 @@ fn auth_group(address: std::net::SocketAddr, protocol: &str, lines: &str) -> Str
 }
 
 fn protocol(pair: Pair) -> &'static str {
-    if pair.backend == Version::Http2 { "h2c" } else { "http" }
+    if pair.backend == BackendVersion::Http2 { "h2c" } else { "http" }
 }
 
 /// Lets `good` pass as `ada`, and tells others why not.

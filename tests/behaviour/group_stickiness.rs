@@ -1,6 +1,6 @@
 //! Clients that stay with the group that they were given.
 
-use crate::support::{Answer, Ask, Backend, EitherClient, Pair, Ringway, Scenario, Version};
+use crate::support::{Answer, Ask, Backend, BackendVersion, EitherClient, Pair, Ringway, Scenario, Version};
 
 /// A backend that answers with its name and the cookies that it saw, and would send clients elsewhere.
 fn named(pair: Pair, name: &'static str) -> Backend {
@@ -15,7 +15,7 @@ fn named(pair: Pair, name: &'static str) -> Backend {
 
 /// The group `other` beside `app`, and a rule that shares its requests between them.
 fn sharing(pair: Pair, app: &Backend, other: &Backend, sticky: &str) -> Scenario {
-    let protocol = if pair.backend == Version::Http2 { "h2c" } else { "http" };
+    let protocol = if pair.backend == BackendVersion::Http2 { "h2c" } else { "http" };
     pair.scenario(app)
         .table(&format!(
             "[[server_group]]\nname = \"other\"\nprotocol = \"{protocol}\"\n[[server_group.backend]]\naddress = \"{}\"",
@@ -117,7 +117,7 @@ fn a_client_stays_with_its_backend_within_its_group() {
 
 #[test]
 fn a_group_that_cannot_serve_loses_its_clients() {
-    let pair = Pair { client: Version::Http1, backend: Version::Http1 };
+    let pair = Pair { client: Version::Http1, backend: BackendVersion::Http1 };
     let (app, other) = (named(pair, "app"), named(pair, "other"));
     let scenario = sharing(pair, &app, &other, "");
     let ringway = scenario.start();

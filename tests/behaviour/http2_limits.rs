@@ -3,7 +3,8 @@
 use crate::support::frames::{DATA, PING, frame};
 use crate::support::h2::MAX_CONCURRENT_STREAMS;
 use crate::support::{
-    Ask, Backend, Content, EitherClient, Frame, Http2, Pair, Scenario, Version, eventually, log_lines, now,
+    Ask, Backend, BackendVersion, Content, EitherClient, Frame, Http2, Pair, Scenario, Version, eventually,
+    log_lines, now,
 };
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -39,7 +40,7 @@ fn a_body_beyond_the_limit_is_413() {
                 let _ = client.end(call, &[]);
             }
             assert_eq!(client.response(call).status, status, "{content:?} of {size}");
-            if pair.client == Version::Http2 {
+            if pair.client.is_multiplexed() {
                 assert_eq!(client.get("/").status, 200, "only the stream is over");
             }
         }
@@ -112,7 +113,7 @@ fn a_long_target_is_414() {
         let mut client = pair.connect(ringway.address());
         assert_eq!(client.get(&target(1024)).status, 200);
         assert_eq!(client.get(&target(1025)).status, 414);
-        if pair.client == Version::Http2 {
+        if pair.client.is_multiplexed() {
             assert_eq!(client.get("/").status, 200, "only the stream is over");
         }
     });
@@ -312,7 +313,7 @@ fn heads_that_are_too_large_are_refused_by_the_rules_of_their_method() {
 
 #[test]
 fn a_backend_that_takes_few_streams_serves_many() {
-    for pair in Pair::ALL.into_iter().filter(|pair| pair.backend == Version::Http2) {
+    for pair in Pair::ALL.into_iter().filter(|pair| pair.backend == BackendVersion::Http2) {
         let backend = Backend::script(|peer| {
             let mut end = peer.http2(&[(MAX_CONCURRENT_STREAMS, 2)])?;
             let mut open = Vec::new();

@@ -1,6 +1,6 @@
 //! Messages pass unharmed, whichever version of HTTP the client and the backend speak.
 
-use crate::support::{Ask, Content, Exchange, Pair, Version};
+use crate::support::{Ask, Content, Exchange, Pair};
 use std::io;
 
 /// Bytes that show where they belong.
@@ -152,7 +152,7 @@ fn an_answer_in_the_midst_of_an_upload_is_not_lost() {
         client.write(call, &pattern(20_000)).expect("it is taken");
         let answer = client.response(call);
         assert_eq!((answer.status, answer.body.as_slice()), (403, &b"enough"[..]));
-        if pair.client == Version::Http2 {
+        if pair.client.is_multiplexed() {
             // Either the stream was reset, or its upload ends in vain.
             let _ = client.end(call, &[]);
             assert_eq!(client.get("/").body, b"next", "only the stream is over");
@@ -182,7 +182,7 @@ fn heads_keep_their_meaning() {
         let ringway = pair.start(&backend);
         let mut client = pair.connect(ringway.address());
         let fields = [("X-Empty", ""), ("X-Wide", "a,  b; \"c\"")].map(|(name, value)| {
-            if pair.client == Version::Http2 {
+            if pair.client.is_multiplexed() {
                 (name.to_ascii_lowercase(), value)
             } else {
                 (name.to_owned(), value)
@@ -201,7 +201,7 @@ fn heads_keep_their_meaning() {
 
 #[test]
 fn a_hundred_streams_at_a_time_do_not_mix() {
-    for pair in Pair::ALL.into_iter().filter(|pair| pair.client == Version::Http2) {
+    for pair in Pair::multiplexed() {
         let backend = pair.backend(|exchange| {
             let body = exchange.read_all()?;
             let path = exchange.path();

@@ -2,7 +2,8 @@
 
 use crate::support::h2::INITIAL_WINDOW_SIZE;
 use crate::support::{
-    Backend, EitherClient, Exchange, Http2, PATIENCE, Pair, Ringway, Scenario, Version, eventually, now,
+    Backend, BackendVersion, EitherClient, Exchange, Http2, PATIENCE, Pair, Ringway, Scenario, Version,
+    eventually, now,
 };
 use std::io;
 use std::sync::Arc;
@@ -28,8 +29,8 @@ fn memory(ringway: &Ringway, name: &str) -> usize {
 /// Answers `/small` at once; of everything else, counts what it could write.
 fn counting(pair: Pair, written: Arc<AtomicUsize>) -> Backend {
     match pair.backend {
-        Version::Http1 => pair.backend(move |exchange| download(exchange, &written)),
-        Version::Http2 => Backend::http2(move |end| downloads(end, &written)),
+        BackendVersion::Http1 => pair.backend(move |exchange| download(exchange, &written)),
+        BackendVersion::Http2 => Backend::http2(move |end| downloads(end, &written)),
     }
 }
 
@@ -87,7 +88,7 @@ fn settled(written: &AtomicUsize) -> usize {
 fn http2(client: EitherClient) -> Http2 {
     match client {
         EitherClient::Http2(end) => *end,
-        EitherClient::Http1(_) => panic!("the pair's client speaks HTTP/2"),
+        EitherClient::Http1(_) | EitherClient::Http3(_) => panic!("the pair's client speaks HTTP/2"),
     }
 }
 
@@ -162,7 +163,7 @@ fn a_long_download_does_not_delay_what_is_small() {
 
 /// Answers with the length of what it got; reads `/slow` once `/release` was asked for.
 fn reading_late(pair: Pair) -> Backend {
-    if pair.backend == Version::Http2 {
+    if pair.backend == BackendVersion::Http2 {
         return Backend::http2(read_late);
     }
     let released = AtomicBool::new(false);

@@ -1,15 +1,10 @@
 //! What Ringway does for requests of HTTP/1.1, it does for streams as well.
 
 use crate::support::tls::{Issuer, own_pair, versioned_config};
-use crate::support::{Ask, Backend, Content, Http2, Pair, Scenario, Version, recording};
+use crate::support::{Ask, Backend, Content, Http2, Pair, Scenario, recording};
 use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The pairs whose client speaks HTTP/2.
-fn pairs() -> impl Iterator<Item = Pair> {
-    Pair::ALL.into_iter().filter(|pair| pair.client == Version::Http2)
-}
 
 #[test]
 fn answers_of_its_own_are_whole_and_cost_no_connection() {
@@ -29,7 +24,7 @@ fn answers_of_its_own_are_whole_and_cost_no_connection() {
 
 #[test]
 fn a_backend_that_does_not_answer_in_time_is_504() {
-    for pair in pairs() {
+    for pair in Pair::multiplexed() {
         let backend = pair.backend(|exchange| {
             if exchange.path() == "/never" {
                 std::thread::sleep(Duration::from_millis(1800));
@@ -45,7 +40,7 @@ fn a_backend_that_does_not_answer_in_time_is_504() {
 
 #[test]
 fn an_upload_that_stops_is_408_and_the_others_go_on() {
-    for pair in pairs() {
+    for pair in Pair::multiplexed() {
         let backend = pair.backend(|exchange| {
             exchange.read_all()?;
             exchange.respond(200, b"ok")
@@ -76,7 +71,7 @@ fn backends_are_told_of_the_client() {
 #[test]
 fn responses_are_compressed() {
     let text = "words that come again and again, ".repeat(2000);
-    for pair in pairs() {
+    for pair in Pair::multiplexed() {
         let content = text.clone();
         let backend = pair.backend(move |exchange| {
             exchange.head(200, &[("content-type", "text/plain")], Some(content.len()))?;

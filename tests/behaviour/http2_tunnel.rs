@@ -1,7 +1,9 @@
 //! WebSocket over both versions of HTTP: an upgrade (RFC 9110 §7.8) and an extended CONNECT (RFC 8441).
 
 use crate::support::h2::ENABLE_CONNECT_PROTOCOL;
-use crate::support::{Backend, Client, Http2, PATIENCE, Pair, Scenario, Version, eventually, now};
+use crate::support::{
+    Backend, BackendVersion, Client, Http2, PATIENCE, Pair, Scenario, Version, eventually, now,
+};
 use aws_lc_rs::digest;
 use std::io;
 use std::net::SocketAddr;
@@ -18,7 +20,7 @@ const FAREWELL: &[u8] = b"farewell";
 fn echoing(pair: Pair) -> (Backend, Receiver<Vec<u8>>) {
     let (sender, heard) = channel();
     let backend = match pair.backend {
-        Version::Http1 => Backend::script(move |peer| {
+        BackendVersion::Http1 => Backend::script(move |peer| {
             let Some(head) = peer.read_head()? else { return Ok(()) };
             assert_eq!(head.field("upgrade"), Some("websocket"));
             assert_eq!(head.field("sec-websocket-version"), Some("13"));
@@ -41,7 +43,7 @@ fn echoing(pair: Pair) -> (Backend, Receiver<Vec<u8>>) {
                 peer.write(&bytes)?;
             }
         }),
-        Version::Http2 => Backend::script(move |peer| {
+        BackendVersion::Http2 => Backend::script(move |peer| {
             let mut end = peer.http2(&[(ENABLE_CONNECT_PROTOCOL, 1)])?;
             while let Some(stream) = end.next_request()? {
                 match echo_stream(&mut end, stream, &sender) {
@@ -118,6 +120,7 @@ impl Tunnel {
                 assert_eq!(end.stream(stream).field("sec-websocket-accept"), None, "RFC 8441 §5");
                 Tunnel::Http2(Box::new(end), stream)
             }
+            Version::Http3 => panic!("Ringway offers no tunnels to clients of HTTP/3"),
         }
     }
 
@@ -175,7 +178,7 @@ impl Tunnel {
 
 #[test]
 fn bytes_pass_both_ways_and_either_half_ends_alone() {
-    Pair::each(|pair| {
+    Pair::each_of(Pair::with_tunnels(), |pair| {
         let (backend, heard) = echoing(pair);
         let ringway = pair.start(&backend);
         let mut tunnel = Tunnel::open(pair, ringway.address());
@@ -193,7 +196,7 @@ fn bytes_pass_both_ways_and_either_half_ends_alone() {
 
 #[test]
 fn a_client_that_leaves_ends_the_tunnel() {
-    Pair::each(|pair| {
+    Pair::each_of(Pair::with_tunnels(), |pair| {
         let (backend, heard) = echoing(pair);
         let ringway = pair.start(&backend);
         let mut tunnel = Tunnel::open(pair, ringway.address());
@@ -202,25 +205,27 @@ fn a_client_that_leaves_ends_the_tunnel() {
         assert_eq!(heard.recv_timeout(PATIENCE).as_deref(), Ok(&b"x"[..]));
         let _kept = tunnel.abort();
         match pair.backend {
-            Version::Http1 => eventually("the backend's side ends", || backend.open_connections() == 0),
-            Version::Http2 => assert_eq!(heard.recv_timeout(PATIENCE).as_deref(), Ok(&b""[..])),
+            BackendVersion::Http1 => {
+                eventually("the backend's side ends", || backend.open_connections() == 0)
+            }
+            BackendVersion::Http2 => assert_eq!(heard.recv_timeout(PATIENCE).as_deref(), Ok(&b""[..])),
         }
     });
 }
 
 #[test]
 fn a_refused_upgrade_is_a_normal_response() {
-    Pair::each(|pair| {
+    Pair::each_of(Pair::with_tunnels(), |pair| {
         let backend = pair.backend(|exchange| exchange.respond(403, b"no chat"));
         let ringway = pair.start(&backend);
         match pair.client {
-            Version::Http1 if pair.backend == Version::Http1 => {
+            Version::Http1 if pair.backend == BackendVersion::Http1 => {
                 let mut client = Client::connect(ringway.address());
                 client.send(ASK);
                 assert_eq!(client.read_response().text(), "no chat");
             }
             // Without the backend's setting nobody may ask it for a tunnel.
-            _ if pair.backend == Version::Http2 => {}
+            _ if pair.backend == BackendVersion::Http2 => {}
             _ => {
                 let mut end = Http2::connect(ringway.address());
                 end.settle();

@@ -1,18 +1,14 @@
-//! Every wait for a client of HTTP/2 has a bound, and only waits have one.
+//! Every wait for a client has a bound, and only waits have one.
 
-use crate::support::{Ask, Content, Http2, Pair, Version, now};
+use crate::support::{Ask, Content, Pair, now};
 use std::time::Duration;
 
 /// With `client_body_timeout` of a second, on a busy machine.
 const MOST: Duration = Duration::from_secs(4);
 
-fn pairs() -> impl Iterator<Item = Pair> {
-    Pair::ALL.into_iter().filter(|pair| pair.client == Version::Http2)
-}
-
 #[test]
 fn content_that_was_asked_for_and_does_not_come_is_408() {
-    for pair in pairs() {
+    for pair in Pair::multiplexed() {
         let backend = pair.backend(|exchange| {
             if exchange.path() == "/next" {
                 return exchange.respond(200, b"next");
@@ -35,7 +31,7 @@ fn content_that_was_asked_for_and_does_not_come_is_408() {
 /// A call of gRPC whose client listens.
 #[test]
 fn a_client_may_be_silent_while_its_response_flows() {
-    for pair in pairs() {
+    for pair in Pair::multiplexed() {
         let backend = pair.backend(|exchange| {
             let first = exchange.read_some()?.unwrap_or_default();
             exchange.head(200, &[], None)?;
@@ -48,16 +44,14 @@ fn a_client_may_be_silent_while_its_response_flows() {
             exchange.end(&[])
         });
         let ringway = pair.scenario(&backend).listener("client_body_timeout = \"1s\"").start();
-        let mut client = Http2::connect(ringway.address());
-        let stream = client.request("POST", "/", &[], false);
-        client.send_content(stream, b"tick ", false).expect("it is taken");
-        let flowed = client.receive_until(|end| {
-            let its = end.stream(stream);
-            (its.body.len() == 50 || its.reset.is_some()).then_some(its.reset)
-        });
-        assert!(matches!(flowed, Ok(Some(None))), "{pair:?}: {flowed:?}");
-        client.send_content(stream, b"tock", true).expect("it is taken");
+        let mut client = pair.connect(ringway.address());
+        let call = client.begin(Ask::post("/", Content::Open));
+        client.write(call, b"tick ").expect("it is taken");
+        let flowed = client.await_content(call, 50);
+        assert!(flowed.is_ok(), "{pair:?}: {flowed:?}");
+        client.write(call, b"tock").expect("it is taken");
+        client.end(call, &[]).expect("it is taken");
         let expected = [&b"tick ".repeat(10)[..], b"tock"].concat();
-        assert_eq!(client.response(stream).body, expected, "{pair:?}");
+        assert_eq!(client.response(call).body, expected, "{pair:?}");
     }
 }

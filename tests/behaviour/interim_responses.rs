@@ -1,6 +1,6 @@
 //! 100-continue in both directions, and other 1xx responses.
 
-use crate::support::{Backend, Client, Pair, Ringway, Scenario, Version, now};
+use crate::support::{Backend, Client, Pair, Ringway, Scenario, now};
 use std::time::Duration;
 
 /// Sends 100, reads the body and echoes it.
@@ -103,7 +103,7 @@ fn who_gets_early_hints_is_for_the_listener_to_say() {
         ] {
             let ringway = pair.scenario(&backend).listener(key).start();
             let mut client = pair.connect(ringway.address());
-            let passes = if pair.client == Version::Http1 { to_http1 } else { to_http2 };
+            let passes = if pair.client.is_multiplexed() { to_http2 } else { to_http1 };
             for _ in 0..2 {
                 let answer = client.get("/");
                 assert_eq!(answer.status, 200);

@@ -1,6 +1,6 @@
 //! Connections of clients: kept open, and closed when it is time.
 
-use crate::support::{Backend, Client, Pair, Ringway, Scenario, Version, now};
+use crate::support::{Backend, BackendVersion, Client, Pair, Ringway, Scenario, Version, now};
 use std::time::Duration;
 
 #[test]
@@ -98,9 +98,9 @@ fn http10_closes_unless_it_asks_to_be_kept() {
 }
 
 /// What a backend of this version gets as host from a client of HTTP/1.0 that sends this Host line, if any.
-fn host_for(version: Version, (listener, group): (&str, &str), line: &str) -> (String, String) {
+fn host_for(version: BackendVersion, (listener, group): (&str, &str), line: &str) -> (String, String) {
     let pair = Pair { client: Version::Http1, backend: version };
-    let name = if version == Version::Http1 { "host" } else { ":authority" };
+    let name = if version == BackendVersion::Http1 { "host" } else { ":authority" };
     let backend = pair.backend(move |exchange| {
         let host = exchange.field(name).unwrap_or_default();
         exchange.respond(200, host.as_bytes())
@@ -116,7 +116,7 @@ fn host_for(version: Version, (listener, group): (&str, &str), line: &str) -> (S
 #[test]
 fn who_names_no_host_gets_one() {
     let (listeners, groups) = ("default_host = \"www.example.com\"", "default_host = \"app.example.com:81\"");
-    for version in [Version::Http1, Version::Http2] {
+    for version in [BackendVersion::Http1, BackendVersion::Http2] {
         for line in ["", "Host:\r\n", "Host: \t\r\n"] {
             let (host, address) = host_for(version, ("", ""), line);
             assert_eq!(host, address, "{version:?} {line:?}");

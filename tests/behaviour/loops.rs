@@ -1,6 +1,6 @@
 //! Requests that come around again, and what tells others that a message passed.
 
-use crate::support::{Ask, Backend, Pair, log_entries, over_tls};
+use crate::support::{Ask, Backend, BackendVersion, Pair, Version, log_entries, over_tls};
 
 #[test]
 fn a_request_that_comes_around_is_refused() {
@@ -87,11 +87,16 @@ fn via_tells_in_which_version_a_message_came() {
         let ringway = pair.scenario(&backend).listener("via = true").start();
         let mut client = pair.connect(ringway.address());
         let answer = client.get("/");
-        let element = |version| match version {
-            crate::support::Version::Http1 => "1.1 ringway",
-            crate::support::Version::Http2 => "2 ringway",
+        let of_client = match pair.client {
+            Version::Http1 => "1.1 ringway",
+            Version::Http2 => "2 ringway",
+            Version::Http3 => "3 ringway",
         };
-        assert_eq!(String::from_utf8_lossy(&answer.body), element(pair.client));
-        assert_eq!(answer.field("via"), Some(element(pair.backend)));
+        let of_backend = match pair.backend {
+            BackendVersion::Http1 => "1.1 ringway",
+            BackendVersion::Http2 => "2 ringway",
+        };
+        assert_eq!(String::from_utf8_lossy(&answer.body), of_client);
+        assert_eq!(answer.field("via"), Some(of_backend));
     });
 }

@@ -1,7 +1,7 @@
 //! Rules and server groups that are not served for a while.
 
 use crate::admin::{command, scenario, status};
-use crate::support::{Ask, Backend, Client, Content, Pair, Ringway, Version, log_entries};
+use crate::support::{Ask, Backend, BackendVersion, Client, Content, Pair, Ringway, log_entries};
 use serde_json::json;
 
 fn rule(name: &str, priority: u32, lines: &str) -> String {
@@ -17,7 +17,7 @@ fn other(address: std::net::SocketAddr, protocol: &str, lines: &str) -> String {
 
 /// A page for the rule `page`, a status for the group `other`, and addresses that are served.
 fn in_maintenance(pair: Pair, backend: &Backend) -> Ringway {
-    let protocol = if pair.backend == Version::Http2 { "h2c" } else { "http" };
+    let protocol = if pair.backend == BackendVersion::Http2 { "h2c" } else { "http" };
     let page = "enabled = true, page = \"maintenance.html\", retry_after = \"1h\", allow = [\"office\", \"198.51.100.7\"]";
     pair.scenario(backend)
         .logged("json")

@@ -3,7 +3,9 @@
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use crate::support::{Ask, Backend, Client, Content, PATIENCE, Pair, Scenario, Version, eventually, now};
+use crate::support::{
+    Ask, Backend, BackendVersion, Client, Content, PATIENCE, Pair, Scenario, eventually, now,
+};
 
 fn copying(lines: &str) -> String {
     format!(
@@ -54,7 +56,7 @@ fn recording(pair: Pair) -> (Backend, Receiver<String>) {
 #[test]
 fn a_copy_is_like_its_request() {
     Pair::each(|pair| {
-        let protocol = if pair.backend == Version::Http2 { "h2c" } else { "http" };
+        let protocol = if pair.backend == BackendVersion::Http2 { "h2c" } else { "http" };
         let (backend, _) = recording(pair);
         for with_content in [true, false] {
             let (target, told) = recording(pair);

@@ -2,7 +2,7 @@
 
 use crate::support::tls::{Issuer, client_config, server_config, versioned_config};
 use crate::support::{
-    Backend, Client, PATIENCE, Pair, Peer, Ringway, Scenario, Version, eventually, over_tls, within,
+    Backend, BackendVersion, Client, PATIENCE, Pair, Peer, Ringway, Scenario, eventually, over_tls, within,
 };
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read};
@@ -95,7 +95,7 @@ fn tlvs_of(mut bytes: &[u8]) -> BTreeMap<u8, Vec<u8>> {
 }
 
 /// A backend that expects a header, tells it, and answers each request with the number of the connection.
-fn backend(version: Version) -> (Backend, Receiver<Header>) {
+fn backend(version: BackendVersion) -> (Backend, Receiver<Header>) {
     let (sender, headers) = channel();
     let backend =
         Backend::script(move |peer| if tell_header(peer, &sender)? { serve(peer, version) } else { Ok(()) });
@@ -109,15 +109,15 @@ fn tell_header(peer: &Peer, sender: &Sender<Header>) -> io::Result<bool> {
     Ok(true)
 }
 
-fn serve(peer: &mut Peer, version: Version) -> io::Result<()> {
+fn serve(peer: &mut Peer, version: BackendVersion) -> io::Result<()> {
     let number = peer.number.to_string();
     match version {
-        Version::Http1 => {
+        BackendVersion::Http1 => {
             while peer.read_request()?.is_some() {
                 peer.respond("200 OK", number.as_bytes())?;
             }
         }
-        Version::Http2 => {
+        BackendVersion::Http2 => {
             let mut end = peer.http2(&[])?;
             while let Some(stream) = end.next_request()? {
                 end.respond(stream, "200", number.as_bytes())?;
@@ -138,7 +138,7 @@ fn is_loopback(address: SocketAddr) -> bool {
 #[test]
 fn both_versions_tell_of_the_client_in_front_of_everything() {
     for version in ["v1", "v2"] {
-        let (backend, headers) = backend(Version::Http1);
+        let (backend, headers) = backend(BackendVersion::Http1);
         let ringway = Scenario::of(&backend).group(&format!("proxy_protocol = \"{version}\"")).start();
         let mut client = Client::connect(ringway.address());
         assert_eq!(client.get("/").text(), "0");
@@ -188,7 +188,7 @@ fn without_the_key_clients_share_connections() {
 
 #[test]
 fn idle_connections_of_a_client_count_and_expire() {
-    let (backend, _headers) = backend(Version::Http1);
+    let (backend, _headers) = backend(BackendVersion::Http1);
     let scenario = Scenario::of(&backend).group("proxy_protocol = \"v2\"").workers(1);
     let ringway = scenario.group("keepalive_timeout = \"1s\"").group("keepalive_connections = 2").start();
     let mut clients: Vec<_> = (0..3).map(|_| Client::connect(ringway.address())).collect();
@@ -229,7 +229,7 @@ fn another_backend_gets_the_header_as_well() {
         peer.read_request()?;
         Ok(())
     });
-    let (serving, headers) = backend(Version::Http1);
+    let (serving, headers) = backend(BackendVersion::Http1);
     let scenario =
         Scenario::new().workers(1).group("proxy_protocol = \"v2\"").group("retry_on = [\"closed\"]");
     let ringway = scenario.backend(failing.address()).backend(serving.address()).start();
@@ -258,7 +258,7 @@ fn it_stands_before_tls() {
             }
             let session = rustls::ServerConnection::new(config.clone()).map_err(io::Error::other)?;
             peer.secure(session.into())?;
-            serve(peer, if offer == "h2" { Version::Http2 } else { Version::Http1 })
+            serve(peer, if offer == "h2" { BackendVersion::Http2 } else { BackendVersion::Http1 })
         });
         let ringway = Scenario::of(&backend)
             .group("proxy_protocol = \"v2\"")
@@ -288,7 +288,7 @@ fn what_a_header_in_front_says_goes_on() {
     };
     let header_bytes = incoming(&[tlvs, &[b'x'; 129]].concat());
     for (version, tlvs, passed) in [("v1", "drop", false), ("v2", "drop", false), ("v2", "pass", true)] {
-        let (backend, headers) = backend(Version::Http1);
+        let (backend, headers) = backend(BackendVersion::Http1);
         let ringway = Scenario::of(&backend)
             .listener("proxy_protocol = \"accept\"")
             .group(&format!("proxy_protocol = \"{version}\"\nproxy_protocol_tlvs = \"{tlvs}\""))
@@ -310,7 +310,7 @@ fn what_a_header_in_front_says_goes_on() {
 fn what_is_known_of_tls_is_told() {
     let (sites, clients) = (Issuer::new("sites"), Issuer::new("clients"));
     let site = sites.server(&["site.example"]);
-    let (backend, headers) = backend(Version::Http1);
+    let (backend, headers) = backend(BackendVersion::Http1);
     let ringway = Scenario::of(&backend)
         .certificate("site", &site)
         .authority("clients", &clients.pem, None)
@@ -348,9 +348,9 @@ fn what_is_known_of_tls_is_told() {
 
 #[test]
 fn a_question_and_a_copy_name_the_same_client() {
-    let (backend, headers) = backend(Version::Http1);
-    let (asked, asked_headers) = self::backend(Version::Http1);
-    let (copied, copied_headers) = self::backend(Version::Http1);
+    let (backend, headers) = backend(BackendVersion::Http1);
+    let (asked, asked_headers) = self::backend(BackendVersion::Http1);
+    let (copied, copied_headers) = self::backend(BackendVersion::Http1);
     let group = |name: &str, backend: &Backend| {
         format!(
             "[[server_group]]\nname = \"{name}\"\nproxy_protocol = \"v2\"\n\
@@ -384,7 +384,7 @@ fn a_question_and_a_copy_name_the_same_client() {
 #[test]
 fn probes_name_no_client() {
     for (version, protocol) in [("v1", "http"), ("v2", "http"), ("v2", "tcp"), ("v1", "tcp")] {
-        let (backend, headers) = backend(Version::Http1);
+        let (backend, headers) = backend(BackendVersion::Http1);
         let _ringway = Scenario::of(&backend)
             .group(&format!("proxy_protocol = \"{version}\""))
             .group_table(&format!(
@@ -404,7 +404,7 @@ fn probes_name_no_client() {
 
 #[test]
 fn a_probe_of_another_port_has_no_header() {
-    let (backend, headers) = backend(Version::Http1);
+    let (backend, headers) = backend(BackendVersion::Http1);
     let health = Backend::per_request(|peer, _, _| peer.respond("200 OK", b""));
     let _ringway = Scenario::of(&backend)
         .group("proxy_protocol = \"v2\"")
@@ -452,7 +452,7 @@ fn relayed_connections_begin_with_it() {
 
 #[test]
 fn a_reload_switches_it_on_and_off() {
-    let (expecting, headers) = backend(Version::Http1);
+    let (expecting, headers) = backend(BackendVersion::Http1);
     let plain = Backend::per_request(|peer, _, _| peer.respond("200 OK", b"plain"));
     let with = Scenario::of(&expecting).group("proxy_protocol = \"v2\"");
     let ringway = Scenario::of(&plain).start();

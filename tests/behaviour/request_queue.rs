@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::admin::status;
 use crate::support::{
-    Ask, Backend, Client, PATIENCE, Pair, Ringway, Scenario, Version, eventually, log_entries,
+    Ask, Backend, BackendVersion, Client, PATIENCE, Pair, Ringway, Scenario, Version, eventually, log_entries,
 };
 
 /// Holds requests until they are let go, and counts them.
@@ -65,8 +65,12 @@ fn gated_of(pair: Pair, gate: &Arc<Gate>) -> Backend {
 /// In front of one backend with this limit, which speaks the version of the pair.
 fn in_front_of(pair: Pair, backend: &Backend, limit: usize) -> Scenario {
     let scenario = Scenario::new().group_table(&limited(backend, limit));
-    let scenario = if pair.client == Version::Http2 { scenario.secured() } else { scenario };
-    if pair.backend == Version::Http2 { scenario.group_protocol("h2c") } else { scenario }
+    let scenario = match pair.client {
+        Version::Http1 => scenario,
+        Version::Http2 => scenario.secured(),
+        Version::Http3 => scenario.http3(),
+    };
+    if pair.backend == BackendVersion::Http2 { scenario.group_protocol("h2c") } else { scenario }
 }
 
 fn with_socket(scenario: Scenario) -> Scenario {

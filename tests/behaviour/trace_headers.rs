@@ -2,11 +2,13 @@
 
 use std::sync::mpsc::{Receiver, channel};
 
-use crate::support::{Ask, Backend, Client, Content, Http2, PATIENCE, Pair, Scenario, Version, log_entries};
+use crate::support::{
+    Ask, Backend, BackendVersion, Client, Content, Http2, PATIENCE, Pair, Scenario, Version, log_entries,
+};
 
 const ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
-const HTTP1: Pair = Pair { client: Version::Http1, backend: Version::Http1 };
+const HTTP1: Pair = Pair { client: Version::Http1, backend: BackendVersion::Http1 };
 const TRUSTING: &str = "trusted_proxies = [\"127.0.0.0/8\"]";
 
 fn tracing(lines: &str) -> String {
@@ -207,7 +209,7 @@ fn each_attempt_has_a_span_of_its_own() {
 #[test]
 fn copies_and_questions_belong_to_the_trace() {
     Pair::each(|pair| {
-        let protocol = if pair.backend == Version::Http2 { "h2c" } else { "http" };
+        let protocol = if pair.backend == BackendVersion::Http2 { "h2c" } else { "http" };
         let ends = [telling(pair), telling(pair), telling(pair)];
         let group = |name: &str, at: usize| {
             format!(

@@ -6,7 +6,8 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use crate::support::{
-    Ask, Backend, Client, Collector, Content, PATIENCE, Pair, Ringway, Scenario, ToldSpan, Version, over_tls,
+    Ask, Backend, BackendVersion, Client, Collector, Content, PATIENCE, Pair, Ringway, Scenario, ToldSpan,
+    Version, over_tls,
 };
 
 const ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -36,7 +37,7 @@ fn an_exchange_and_its_attempt_are_told() {
             let call = client.begin(Ask::get("/a%20b?secret=1").fields(&fields));
             assert_eq!(client.response(call).status, 503);
         }
-        let is_secure = pair.client == Version::Http2 || over_tls();
+        let is_secure = pair.client != Version::Http1 || over_tls();
         let spans = collector.spans(4 + usize::from(is_secure));
         let exchanges = of_kind(&spans, SERVER);
         let attempts = of_kind(&spans, CLIENT);
@@ -60,7 +61,15 @@ fn an_exchange_and_its_attempt_are_told() {
 const AGENT: &str = "caf\u{e9} \"x\"/1";
 
 fn version(version: Version) -> &'static str {
-    if version == Version::Http2 { "2" } else { "1.1" }
+    match version {
+        Version::Http1 => "1.1",
+        Version::Http2 => "2",
+        Version::Http3 => "3",
+    }
+}
+
+fn backend_version(version: BackendVersion) -> &'static str {
+    if version == BackendVersion::Http2 { "2" } else { "1.1" }
 }
 
 fn check_exchange(
@@ -97,7 +106,7 @@ fn check_attempt(attempt: &ToldSpan, pair: Pair, backend: &Backend) {
         ("url.full", format!("http://{address}/a%20b").as_str()),
         ("server.address", "127.0.0.1"),
         ("server.port", &backend.address().port().to_string()),
-        ("network.protocol.version", version(pair.backend)),
+        ("network.protocol.version", backend_version(pair.backend)),
         ("http.response.status_code", "503"),
         ("error.type", "503"),
         ("http.request.resend_count", ""),
@@ -212,7 +221,7 @@ fn answers_of_ringway_and_clients_that_leave_are_told() {
         let call = client.begin(Ask::get("/slow"));
         came.recv_timeout(PATIENCE).expect("a request");
         drop(client.abort(call));
-        let is_secure = usize::from(pair.client == Version::Http2 || over_tls());
+        let is_secure = usize::from(pair.client != Version::Http1 || over_tls());
         let spans = collector.spans(3 + is_secure);
         is_over.store(true, Ordering::Relaxed);
         let exchanges = of_kind(&spans, SERVER);
@@ -306,7 +315,7 @@ fn an_upload_is_told_when_it_has_ended() {
 fn calls_of_grpc_are_told_with_what_they_came_to() {
     let mut collector = Collector::new();
     let (sender, told) = channel();
-    let pair = Pair { client: Version::Http2, backend: Version::Http2 };
+    let pair = Pair { client: Version::Http2, backend: BackendVersion::Http2 };
     let backend = pair.backend(move |exchange| {
         let _ = sender.send(exchange.field("traceparent"));
         exchange.read_all()?;

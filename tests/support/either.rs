@@ -1,17 +1,28 @@
-//! One scenario for both versions of HTTP on both sides: a client and a backend that speak either.
+//! One scenario for every version of HTTP on both sides: a client and a backend that speak any.
 
 use super::backend::Backend;
 use super::client::Client;
 use super::either_backend::{Exchange, Http1Exchange, Http2Exchange};
 use super::h2::Http2;
+use super::h2_stream::Message;
+use super::h3::Http3;
 use super::ringway::Ringway;
 use super::scenario::Scenario;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// What a client speaks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Version {
+    Http1,
+    Http2,
+    Http3,
+}
+
+/// What a backend speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum BackendVersion {
     Http1,
     Http2,
 }
@@ -20,7 +31,7 @@ pub(crate) enum Version {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Pair {
     pub(crate) client: Version,
-    pub(crate) backend: Version,
+    pub(crate) backend: BackendVersion,
 }
 
 /// A request to begin; its content follows.
@@ -54,27 +65,45 @@ pub(crate) struct Answer {
 pub(crate) enum EitherClient {
     Http1(Client),
     Http2(Box<Http2>),
+    Http3(Box<Http3>),
 }
 
 /// A request on its way.
 #[derive(Clone, Copy)]
 pub(crate) struct Call {
-    stream: u32,
+    stream: u64,
     is_chunked: bool,
     is_head: bool,
 }
 
 impl Pair {
-    pub(crate) const ALL: [Pair; 4] = [
-        Pair { client: Version::Http1, backend: Version::Http1 },
-        Pair { client: Version::Http1, backend: Version::Http2 },
-        Pair { client: Version::Http2, backend: Version::Http1 },
-        Pair { client: Version::Http2, backend: Version::Http2 },
+    pub(crate) const ALL: [Pair; 6] = [
+        Pair { client: Version::Http1, backend: BackendVersion::Http1 },
+        Pair { client: Version::Http1, backend: BackendVersion::Http2 },
+        Pair { client: Version::Http2, backend: BackendVersion::Http1 },
+        Pair { client: Version::Http2, backend: BackendVersion::Http2 },
+        Pair { client: Version::Http3, backend: BackendVersion::Http1 },
+        Pair { client: Version::Http3, backend: BackendVersion::Http2 },
     ];
+
+    /// The pairs whose clients have several requests at a time on a connection.
+    pub(crate) fn multiplexed() -> impl Iterator<Item = Pair> {
+        Pair::ALL.into_iter().filter(|pair| pair.client.is_multiplexed())
+    }
+
+    /// The pairs that know tunnels: Ringway offers none to clients of HTTP/3 (RFC 9220).
+    pub(crate) fn with_tunnels() -> impl Iterator<Item = Pair> {
+        Pair::ALL.into_iter().filter(|pair| pair.client != Version::Http3)
+    }
 
     /// Runs a scenario for each pair, and says for which one it failed.
     pub(crate) fn each(run: impl Fn(Pair)) {
-        for pair in Pair::ALL {
+        Pair::each_of(Pair::ALL, run);
+    }
+
+    /// The same for some pairs.
+    pub(crate) fn each_of(pairs: impl IntoIterator<Item = Pair>, run: impl Fn(Pair)) {
+        for pair in pairs {
             let failed = OnPanic(pair);
             run(pair);
             std::mem::forget(failed);
@@ -87,14 +116,14 @@ impl Pair {
         script: impl Fn(&mut dyn Exchange) -> io::Result<()> + Send + Sync + 'static,
     ) -> Backend {
         match self.backend {
-            Version::Http1 => Backend::script(move |peer| {
+            BackendVersion::Http1 => Backend::script(move |peer| {
                 while let Some(mut exchange) = Http1Exchange::next(peer)? {
                     script(&mut exchange)?;
                     exchange.finish()?;
                 }
                 Ok(())
             }),
-            Version::Http2 => Backend::http2(move |end| {
+            BackendVersion::Http2 => Backend::http2(move |end| {
                 while let Some(stream) = end.next_request()? {
                     match script(&mut Http2Exchange::new(end, stream)) {
                         // It was about one stream.
@@ -113,10 +142,11 @@ impl Pair {
         let scenario = match self.client {
             Version::Http1 => scenario,
             Version::Http2 => scenario.secured(),
+            Version::Http3 => scenario.http3(),
         };
         match self.backend {
-            Version::Http1 => scenario,
-            Version::Http2 => scenario.group_protocol("h2c"),
+            BackendVersion::Http1 => scenario,
+            BackendVersion::Http2 => scenario.group_protocol("h2c"),
         }
     }
 
@@ -128,7 +158,15 @@ impl Pair {
         match self.client {
             Version::Http1 => EitherClient::Http1(Client::connect(address)),
             Version::Http2 => EitherClient::Http2(Box::new(Http2::connect(address))),
+            Version::Http3 => EitherClient::Http3(Box::new(Http3::connect(address))),
         }
+    }
+}
+
+impl Version {
+    /// Whether a connection has several requests at a time, and outlives any of them.
+    pub(crate) fn is_multiplexed(self) -> bool {
+        self != Version::Http1
     }
 }
 
@@ -179,6 +217,10 @@ impl EitherClient {
                 client.send(head);
             }
             EitherClient::Http2(end) => {
+                let stream = end.request(ask.method, ask.path, &fields, ask.content == Content::None);
+                call.stream = stream.into();
+            }
+            EitherClient::Http3(end) => {
                 call.stream = end.request(ask.method, ask.path, &fields, ask.content == Content::None);
             }
         }
@@ -191,7 +233,8 @@ impl EitherClient {
             EitherClient::Http1(_) if content.is_empty() => Ok(()),
             EitherClient::Http1(client) if call.is_chunked => client.try_send(chunk(content)),
             EitherClient::Http1(client) => client.try_send(content),
-            EitherClient::Http2(end) => end.send_content(call.stream, content, false),
+            EitherClient::Http2(end) => end.send_content(call.http2_stream(), content, false),
+            EitherClient::Http3(end) => end.send_content(call.stream, content, false),
         }
     }
 
@@ -200,8 +243,12 @@ impl EitherClient {
         match self {
             EitherClient::Http1(client) if call.is_chunked => client.try_send(last_chunk(trailers)),
             EitherClient::Http1(_) => Ok(()),
-            EitherClient::Http2(end) if trailers.is_empty() => end.send_content(call.stream, b"", true),
-            EitherClient::Http2(end) => end.send_fields(call.stream, trailers, true),
+            EitherClient::Http2(end) if trailers.is_empty() => {
+                end.send_content(call.http2_stream(), b"", true)
+            }
+            EitherClient::Http2(end) => end.send_fields(call.http2_stream(), trailers, true),
+            EitherClient::Http3(end) if trailers.is_empty() => end.finish(call.stream),
+            EitherClient::Http3(end) => end.send_fields(call.stream, trailers, true),
         }
     }
 
@@ -210,10 +257,37 @@ impl EitherClient {
         match self {
             EitherClient::Http1(client) => client.read_response().status,
             EitherClient::Http2(end) => {
+                let head = end.receive_until(|end| end.take_interim(call.http2_stream()));
+                let head = head.expect("an interim response arrives").expect("the connection is open");
+                status_in(&head)
+            }
+            EitherClient::Http3(end) => {
                 let head = end.receive_until(|end| end.take_interim(call.stream));
                 let head = head.expect("an interim response arrives").expect("the connection is open");
                 status_in(&head)
             }
+        }
+    }
+
+    /// Waits until so much content of a response has come. Only streams show what is not whole.
+    pub(crate) fn await_content(&mut self, call: Call, length: usize) -> io::Result<()> {
+        let arrived = match self {
+            EitherClient::Http1(_) => panic!("the client has no streams"),
+            EitherClient::Http2(end) => end.receive_until(|end| {
+                let its = end.stream(call.http2_stream());
+                (its.body.len() >= length || its.reset.is_some()).then(|| its.reset.map(u64::from))
+            }),
+            EitherClient::Http3(end) => end.receive_until(|end| {
+                let its = end.stream(call.stream);
+                (its.body.len() >= length || its.reset.is_some()).then_some(its.reset)
+            }),
+        };
+        match arrived? {
+            Some(None) => Ok(()),
+            Some(Some(code)) => {
+                Err(io::Error::new(ErrorKind::ConnectionReset, format!("reset with code {code:#x}")))
+            }
+            None => Err(ErrorKind::UnexpectedEof.into()),
         }
     }
 
@@ -234,13 +308,8 @@ impl EitherClient {
                     return Ok(Answer { status, interim, fields, body, trailers });
                 }
             }
-            EitherClient::Http2(end) => {
-                let message = end.message(call.stream)?;
-                let interim = message.interim.iter().map(|head| status_in(head)).collect();
-                let (status, body, trailers) = (message.status, message.body, message.trailers);
-                let fields = message.fields.into_iter().filter(|(name, _)| !name.starts_with(':')).collect();
-                Ok(Answer { status, interim, fields, body, trailers })
-            }
+            EitherClient::Http2(end) => end.message(call.http2_stream()).map(Answer::from),
+            EitherClient::Http3(end) => end.message(call.stream).map(Answer::from),
         }
     }
 
@@ -255,7 +324,7 @@ impl EitherClient {
     }
 
     /// Gives a request up: the stream, or with HTTP/1 the connection.
-    pub(crate) fn abort(self, call: Call) -> Option<Http2> {
+    pub(crate) fn abort(self, call: Call) -> Option<EitherClient> {
         const CANCEL: u32 = 8;
         match self {
             EitherClient::Http1(client) => {
@@ -264,10 +333,29 @@ impl EitherClient {
                 None
             }
             EitherClient::Http2(mut end) => {
-                end.reset(call.stream, CANCEL).expect("the connection is open");
-                Some(*end)
+                end.reset(call.http2_stream(), CANCEL).expect("the connection is open");
+                Some(EitherClient::Http2(end))
+            }
+            EitherClient::Http3(mut end) => {
+                end.cancel(call.stream);
+                Some(EitherClient::Http3(end))
             }
         }
+    }
+}
+
+impl Call {
+    fn http2_stream(self) -> u32 {
+        u32::try_from(self.stream).expect("streams of HTTP/2 have numbers below 2^31")
+    }
+}
+
+impl From<Message> for Answer {
+    fn from(message: Message) -> Answer {
+        let interim = message.interim.iter().map(|head| status_in(head)).collect();
+        let (status, body, trailers) = (message.status, message.body, message.trailers);
+        let fields = message.fields.into_iter().filter(|(name, _)| !name.starts_with(':')).collect();
+        Answer { status, interim, fields, body, trailers }
     }
 }
 

@@ -59,7 +59,7 @@ pub(crate) use clock::{PATIENCE, eventually, now, within};
 pub(crate) use collector::{Collector, TAKEN, ToldSpan};
 pub(crate) use datagrams::{UdpBackend, UdpClient};
 pub(crate) use dns::{Dns, Reply};
-pub(crate) use either::{Answer, Ask, Call, Content, EitherClient, Pair, Version};
+pub(crate) use either::{Answer, Ask, BackendVersion, Call, Content, EitherClient, Pair, Version};
 pub(crate) use either_backend::Exchange;
 pub(crate) use h2::{Frame, Http2};
 pub(crate) use h2_stream::Message;

@@ -162,6 +162,11 @@ impl Scenario {
         self.certificate("kit", super::tls::own_pair())
     }
 
+    /// The same with HTTP/3 at the same addresses.
+    pub(crate) fn http3(self) -> Scenario {
+        self.secured().listener("http3 = true")
+    }
+
     /// A listener in cleartext that takes HTTP/2 from clients that begin with it.
     pub(crate) fn prior_knowledge(self) -> Scenario {
         self.listener("http2 = true")

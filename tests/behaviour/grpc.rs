@@ -1,7 +1,9 @@
 //! gRPC: calls to backends, locally generated responses, and probes.
 
 use crate::support::tls::{Issuer, server_config};
-use crate::support::{Backend, Client, Http2, Response, Scenario, log_entries};
+use crate::support::{
+    Ask, Backend, Call, Client, Content, EitherClient, Http2, Response, Scenario, log_entries,
+};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -55,15 +57,18 @@ fn an_answer_that_is_only_trailers_passes() {
         let fields = [(":status", "200"), ("content-type", "application/grpc"), ("grpc-status", "12")];
         end.send_fields(stream, &fields, true)
     });
-    let ringway = scenario(&backend).prior_knowledge().start();
+    let ringway = scenario(&backend).http3().start();
     let response = call(&mut Client::connect(ringway.address()));
     assert_eq!((response.status, response.field("grpc-status")), (200, Some("12")));
-    // Callers take every field for metadata of the call, so that none is added.
-    let mut client = Http2::connect(ringway.address());
-    let stream = begin_call(&mut client);
-    client.send_content(stream, b"\0\0\0\0\x02hi", true).expect("it is taken");
-    let names: Vec<_> = client.response(stream).fields.into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names, [":status", "content-type", "grpc-status"]);
+    // Callers take every field for metadata of the call, so that none is added but what tells of HTTP/3.
+    for mut client in EitherClient::with_streams(ringway.address()) {
+        let call = begin_call(&mut client);
+        client.write(call, b"\0\0\0\0\x02hi").expect("it is taken");
+        client.end(call, &[]).expect("it is taken");
+        let names = client.response(call).fields.into_iter().map(|(name, _)| name);
+        let names: Vec<_> = names.filter(|name| name != "alt-svc").collect();
+        assert_eq!(names, ["content-type", "grpc-status"]);
+    }
 }
 
 #[test]
@@ -248,11 +253,12 @@ fn a_quiet_call_goes_on() {
         }
         Ok(())
     });
-    let ringway = scenario(&backend).prior_knowledge().listener("client_body_timeout = \"1s\"").start();
-    let mut http2 = Http2::connect(ringway.address());
-    let stream = begin_call(&mut http2);
-    let answer = http2.response(stream);
-    assert_eq!(answer.trailers, [("grpc-status".to_owned(), "0".to_owned())]);
+    let ringway = scenario(&backend).http3().listener("client_body_timeout = \"1s\"").start();
+    for mut client in EitherClient::with_streams(ringway.address()) {
+        let call = begin_call(&mut client);
+        let answer = client.response(call);
+        assert_eq!(answer.trailers, [("grpc-status".to_owned(), "0".to_owned())]);
+    }
     let mut http1 = Client::connect(ringway.address());
     http1.send(CALL);
     let answer = http1.read_response();
@@ -260,9 +266,9 @@ fn a_quiet_call_goes_on() {
 }
 
 /// A call of which nothing but the head was sent.
-fn begin_call(client: &mut Http2) -> u32 {
+fn begin_call(client: &mut EitherClient) -> Call {
     let fields = [("content-type", "application/grpc"), ("te", "trailers")];
-    client.request("POST", "/app.Greeter/Talk", &fields, false)
+    client.begin(Ask::post("/app.Greeter/Talk", Content::Open).fields(&fields))
 }
 
 /// A bare end of the stream would look like a fault of the connection.
@@ -279,27 +285,34 @@ fn what_ends_a_call_within_its_answer_is_told_in_trailers() {
         std::thread::sleep(Duration::from_millis(200));
         Ok(())
     });
-    let scenario = scenario(&backend).prior_knowledge().listener("client_body_timeout = \"1s\"");
-    let ringway = scenario.listener("tunnel_idle_timeout = \"1s\"").start();
+    let scenario = scenario(&backend).http3().listener("client_body_timeout = \"1s\"");
+    let scenario = scenario.listener("tunnel_idle_timeout = \"1s\"");
+    let ringway = scenario.start();
     // The backend goes.
     let mut http1 = Client::connect(ringway.address());
     http1.send(CALL);
     let lost = http1.read_response();
-    // The caller says nothing for too long, and neither does the backend.
-    let mut http2 = Http2::connect(ringway.address());
-    let stream = begin_call(&mut http2);
-    let quiet = http2.response(stream);
-    for (trailers, code, word) in
-        [(lost.trailers, "14", "upstream_closed"), (quiet.trailers, "1", "client_body_timeout")]
-    {
+    // The caller says nothing for too long, and neither does the backend, whose connection is another one each time.
+    let others = [scenario.start(), scenario.start()];
+    let quiet = [0, 1].map(|number| {
+        let mut client = EitherClient::with_streams(others[number].address()).into_iter().nth(number);
+        let client = client.as_mut().expect("there are two");
+        let call = begin_call(client);
+        client.response(call).trailers
+    });
+    let [http2, http3] = quiet;
+    for (trailers, code, word) in [
+        (lost.trailers, "14", "upstream_closed"),
+        (http2, "1", "client_body_timeout"),
+        (http3, "1", "client_body_timeout"),
+    ] {
         let trailers: Vec<_> = trailers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(trailers, [("grpc-status", code), ("grpc-message", word)]);
     }
-    let entries = log_entries(&ringway, 2);
-    let told: Vec<_> = entries.iter().map(|entry| (&entry["reason"], &entry["grpc_status"])).collect();
-    assert!(told.iter().any(|(reason, status)| *reason == "upstream_closed" && **status == 14), "{told:?}");
-    assert!(
-        told.iter().any(|(reason, status)| *reason == "client_body_timeout" && **status == 1),
-        "{told:?}"
-    );
+    let told = |ringway| {
+        let entry = log_entries(ringway, 1).remove(0);
+        (entry["reason"].clone(), entry["grpc_status"].clone())
+    };
+    assert_eq!(told(&ringway), ("upstream_closed".into(), 14.into()));
+    others.iter().for_each(|other| assert_eq!(told(other), ("client_body_timeout".into(), 1.into())));
 }

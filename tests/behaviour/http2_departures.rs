@@ -1,35 +1,58 @@
-//! Clients of HTTP/2 that give a request up: nothing more is done for it, wherever it is.
+//! Clients of HTTP/2 and HTTP/3 that give a request up: nothing more is done for it, wherever it is.
 
 use crate::support::tls::{own_pair, server_config};
-use crate::support::{Backend, Http2, Scenario, eventually, now};
+use crate::support::{Ask, Backend, Content, EitherClient, Http2, Ringway, Scenario, eventually, now};
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 const CANCEL: u32 = 8;
 const INITIAL_WINDOW_SIZE: u16 = 4;
 
+/// Serves each request with 200, and tells its path.
+fn serve(end: &mut Http2, told: &Sender<Option<String>>) -> io::Result<()> {
+    while let Some(stream) = end.next_request()? {
+        let _ = told.send(end.stream(stream).field(":path").map(str::to_owned));
+        end.respond(stream, "200", b"fine")?;
+    }
+    Ok(())
+}
+
+/// One request is given up while its connection is being opened, and another one waits for the same.
+fn gives_up_one_of_two(scenario: &Scenario, told: &Receiver<Option<String>>) {
+    for number in 0..2 {
+        // Each has connections of its own.
+        let ringway = scenario.start();
+        let mut client = client_of(&ringway, number);
+        let given_up = client.begin(Ask::post("/given-up", Content::None));
+        let wanted = client.begin(Ask::post("/wanted", Content::None));
+        std::thread::sleep(Duration::from_millis(30));
+        let mut client = client.abort(given_up).expect("only the stream is over");
+        let start = now();
+        assert_eq!(client.response(wanted).status, 200);
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), [Some("/wanted".to_owned())]);
+    }
+}
+
+/// One of HTTP/2 or one of HTTP/3.
+fn client_of(ringway: &Ringway, number: usize) -> EitherClient {
+    let [http2, http3] = EitherClient::with_streams(ringway.address());
+    if number == 0 { http2 } else { http3 }
+}
+
+/// The time that a handshake may take.
+const HANDSHAKE: Duration = Duration::from_millis(300);
+
 #[test]
-fn a_request_that_waits_for_its_connection_is_not_sent() {
-    let (sender, seen) = channel();
+fn a_request_that_waits_for_settings_is_not_sent() {
+    let (sender, told) = channel();
     let backend = Backend::script(move |peer| {
-        // The time that a handshake may take.
-        std::thread::sleep(Duration::from_millis(300));
-        let mut end = peer.http2(&[])?;
-        while let Some(stream) = end.next_request()? {
-            let _ = sender.send(end.stream(stream).field(":path").map(str::to_owned));
-            end.respond(stream, "200", b"fine")?;
-        }
-        Ok(())
+        std::thread::sleep(HANDSHAKE);
+        serve(&mut peer.http2(&[])?, &sender)
     });
-    let ringway = Scenario::of(&backend).secured().group_protocol("h2c").start();
-    let mut client = Http2::connect(ringway.address());
-    let given_up = client.request("POST", "/given-up", &[], true);
-    let wanted = client.request("POST", "/wanted", &[], true);
-    client.reset(given_up, CANCEL).expect("it is taken");
-    assert_eq!(client.response(wanted).status, 200);
-    assert_eq!(seen.try_iter().collect::<Vec<_>>(), [Some("/wanted".to_owned())]);
+    gives_up_one_of_two(&Scenario::of(&backend).http3().group_protocol("h2c"), &told);
 }
 
 #[test]
@@ -37,27 +60,15 @@ fn who_waits_for_a_handshake_is_not_forgotten_with_the_request_that_began_it() {
     let mut config = server_config(own_pair(), None);
     config.alpn_protocols = vec![b"h2".to_vec()];
     let config = Arc::new(config);
+    let (sender, told) = channel();
     let backend = Backend::script(move |peer| {
-        // The time that it may take.
-        std::thread::sleep(Duration::from_millis(300));
+        std::thread::sleep(HANDSHAKE);
         let session = rustls::ServerConnection::new(Arc::clone(&config)).map_err(io::Error::other)?;
         peer.secure(session.into())?;
-        let mut end = peer.http2(&[])?;
-        while let Some(stream) = end.next_request()? {
-            end.respond(stream, "200", b"fine")?;
-        }
-        Ok(())
+        serve(&mut peer.http2(&[])?, &sender)
     });
-    let scenario = Scenario::of(&backend).secured().group("http2 = true").group_tls("verify = \"off\"");
-    let ringway = scenario.start();
-    let mut client = Http2::connect(ringway.address());
-    let given_up = client.request("POST", "/given-up", &[], true);
-    let wanted = client.request("POST", "/wanted", &[], true);
-    std::thread::sleep(Duration::from_millis(50));
-    client.reset(given_up, CANCEL).expect("it is taken");
-    let start = now();
-    assert_eq!(client.response(wanted).status, 200);
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    let scenario = Scenario::of(&backend).http3().group("http2 = true").group_tls("verify = \"off\"");
+    gives_up_one_of_two(&scenario, &told);
 }
 
 #[test]
@@ -70,13 +81,14 @@ fn an_upload_that_waits_for_a_window_is_cancelled() {
         let _ = sender.send(code);
         Ok(())
     });
-    let ringway = Scenario::of(&backend).secured().group_protocol("h2c").start();
-    let mut client = Http2::connect(ringway.address());
-    let upload = client.request("POST", "/", &[], false);
-    client.try_send_content(upload, &[b'x'; 30_000], false).expect("it is taken");
-    client.settle();
-    eventually("the request is under way", || backend.requests() == 1);
-    client.reset(upload, CANCEL).expect("it is taken");
-    // Long before `response_timeout`.
-    assert_eq!(seen.recv_timeout(Duration::from_secs(3)), Ok(Some(CANCEL)));
+    for number in 0..2 {
+        let ringway = Scenario::of(&backend).http3().group_protocol("h2c").start();
+        let mut client = client_of(&ringway, number);
+        let upload = client.begin(Ask::post("/", Content::Open));
+        client.write(upload, &[b'x'; 10_000]).expect("it is taken");
+        eventually("the request is under way", || backend.requests() == number + 1);
+        let _kept = client.abort(upload);
+        // Long before `response_timeout`.
+        assert_eq!(seen.recv_timeout(Duration::from_secs(3)), Ok(Some(CANCEL)));
+    }
 }

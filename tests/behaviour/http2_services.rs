@@ -1,24 +1,25 @@
 //! What Ringway does for requests of HTTP/1.1, it does for streams as well.
 
 use crate::support::tls::{Issuer, own_pair, versioned_config};
-use crate::support::{Ask, Backend, Content, Http2, Pair, Scenario, recording};
+use crate::support::{Ask, Backend, Content, EitherClient, Http2, Pair, Scenario, recording};
 use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
 #[test]
 fn answers_of_its_own_are_whole_and_cost_no_connection() {
-    let ringway = Scenario::new().backend(Backend::refused_address()).secured().start();
-    let mut client = Http2::connect(ringway.address());
-    for _ in 0..3 {
-        let answer = client.get("/");
-        assert!([502, 503].contains(&answer.status), "{}", answer.status);
-        let fields = ["content-type", "server"].map(|name| answer.field(name));
-        assert_eq!(fields, [Some("text/html"), Some("ringway")]);
-        assert!(!answer.body.is_empty());
-        let head = client.request("HEAD", "/", &[], true);
-        let answer = client.response(head);
-        assert!(answer.status >= 502 && answer.body.is_empty());
+    let ringway = Scenario::new().backend(Backend::refused_address()).http3().start();
+    for mut client in EitherClient::with_streams(ringway.address()) {
+        for _ in 0..3 {
+            let answer = client.get("/");
+            assert!([502, 503].contains(&answer.status), "{}", answer.status);
+            let fields = ["content-type", "server"].map(|name| answer.field(name));
+            assert_eq!(fields, [Some("text/html"), Some("ringway")]);
+            assert!(!answer.body.is_empty());
+            let head = client.begin(Ask::get("/").method("HEAD"));
+            let answer = client.response(head);
+            assert!(answer.status >= 502 && answer.body.is_empty());
+        }
     }
 }
 
@@ -58,14 +59,15 @@ fn an_upload_that_stops_is_408_and_the_others_go_on() {
 #[test]
 fn backends_are_told_of_the_client() {
     let (backend, received) = recording();
-    let ringway = Scenario::of(&backend).secured().start();
-    let mut client = Http2::connect(ringway.address());
-    let stream = client.request("GET", "/", &[("x-forwarded-for", "192.0.2.1")], true);
-    assert_eq!(client.response(stream).status, 200);
-    let (head, _) = received.try_iter().next().expect("the backend has it");
-    assert_eq!(head.field("x-forwarded-proto"), Some("https"));
-    let chain = head.field("x-forwarded-for").expect("it is set");
-    assert!(chain.ends_with("127.0.0.1"), "{chain}");
+    let ringway = Scenario::of(&backend).http3().start();
+    for mut client in EitherClient::with_streams(ringway.address()) {
+        let call = client.begin(Ask::get("/").fields(&[("x-forwarded-for", "192.0.2.1")]));
+        assert_eq!(client.response(call).status, 200);
+        let (head, _) = received.try_iter().next().expect("the backend has it");
+        assert_eq!(head.field("x-forwarded-proto"), Some("https"));
+        let chain = head.field("x-forwarded-for").expect("it is set");
+        assert!(chain.ends_with("127.0.0.1"), "{chain}");
+    }
 }
 
 #[test]
@@ -94,16 +96,17 @@ fn responses_are_compressed() {
 fn clients_keep_to_their_backend_by_a_cookie() {
     let backends = ["one", "two", "three"]
         .map(|name| Backend::per_request(move |peer, _, _| peer.respond("200 OK", name.as_bytes())));
-    let scenario = backends.iter().fold(Scenario::new().secured(), |all, one| all.backend(one.address()));
+    let scenario = backends.iter().fold(Scenario::new().http3(), |all, one| all.backend(one.address()));
     let ringway = scenario.group_table("[server_group.sticky]\nmode = \"insert\"").start();
-    let mut client = Http2::connect(ringway.address());
-    let first = client.get("/");
-    let cookie =
-        first.field("set-cookie").and_then(|cookie| cookie.split(';').next()).expect("a cookie is set");
-    for _ in 0..5 {
-        // In crumbs, as browsers send them.
-        let stream = client.request("GET", "/", &[("cookie", "a=b"), ("cookie", cookie)], true);
-        assert_eq!(client.response(stream).text(), first.text());
+    for mut client in EitherClient::with_streams(ringway.address()) {
+        let first = client.get("/");
+        let cookie =
+            first.field("set-cookie").and_then(|cookie| cookie.split(';').next()).expect("a cookie is set");
+        for _ in 0..5 {
+            // In crumbs, as browsers send them.
+            let call = client.begin(Ask::get("/").fields(&[("cookie", "a=b"), ("cookie", cookie)]));
+            assert_eq!(client.response(call).text(), first.text());
+        }
     }
 }
 

@@ -24,8 +24,8 @@ fn shadow(address: std::net::SocketAddr, protocol: &str) -> String {
 /// What was announced is all, however late a stream says so.
 #[test]
 fn a_copy_does_not_wait_for_the_end_of_a_stream() {
-    for pair in Pair::ALL.into_iter().filter(|pair| pair.client == Version::Http2) {
-        let protocol = if pair.backend == Version::Http2 { "h2c" } else { "http" };
+    for pair in Pair::multiplexed() {
+        let protocol = if pair.backend == BackendVersion::Http2 { "h2c" } else { "http" };
         let (backend, _) = recording(pair);
         let (target, told) = recording(pair);
         let rule = copying(", body = true");

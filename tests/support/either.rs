@@ -197,6 +197,14 @@ impl<'a> Ask<'a> {
 }
 
 impl EitherClient {
+    /// Clients whose connections have several requests at a time, for a listener that speaks HTTP/2 and HTTP/3.
+    pub(crate) fn with_streams(address: SocketAddr) -> [EitherClient; 2] {
+        [
+            EitherClient::Http2(Box::new(Http2::connect(address))),
+            EitherClient::Http3(Box::new(Http3::connect(address))),
+        ]
+    }
+
     /// Sends the head of a request.
     pub(crate) fn begin(&mut self, ask: Ask<'_>) -> Call {
         let length = match ask.content {
@@ -221,6 +229,9 @@ impl EitherClient {
                 call.stream = stream.into();
             }
             EitherClient::Http3(end) => {
+                let names: Vec<_> = fields.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+                let fields: Vec<_> =
+                    names.iter().zip(&fields).map(|(name, (_, value))| (name.as_str(), *value)).collect();
                 call.stream = end.request(ask.method, ask.path, &fields, ask.content == Content::None);
             }
         }
@@ -360,6 +371,10 @@ impl From<Message> for Answer {
 }
 
 impl Answer {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
     /// The values of all fields of this name.
     pub(crate) fn all(&self, name: &str) -> Vec<&str> {
         self.fields.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect()

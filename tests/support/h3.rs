@@ -89,10 +89,15 @@ impl Http3 {
 
     /// Sends bytes on a stream as they are, and waits where windows are closed.
     pub(crate) fn send(&mut self, stream: u64, bytes: &[u8]) -> io::Result<()> {
+        self.send_and_end(stream, bytes, false)
+    }
+
+    /// The same, with the end of the stream behind the last of them.
+    fn send_and_end(&mut self, stream: u64, bytes: &[u8], ends: bool) -> io::Result<()> {
         let mut rest = bytes;
         loop {
             let known = self.quic.changes();
-            rest = &rest[self.quic.write(stream, rest)?..];
+            rest = &rest[self.quic.write(stream, rest, ends)?..];
             if rest.is_empty() {
                 return Ok(());
             }
@@ -110,22 +115,22 @@ impl Http3 {
 
     /// Sends fields in one section.
     pub(crate) fn send_fields(&mut self, stream: u64, fields: &[(&str, &str)], ends: bool) -> io::Result<()> {
-        self.send(stream, &frame(HEADERS, &encode_section(fields)))?;
-        if ends { self.finish(stream) } else { Ok(()) }
+        self.send_and_end(stream, &frame(HEADERS, &encode_section(fields)), ends)
     }
 
     /// Sends content in one frame. Fails once the server wants nothing more of it.
     pub(crate) fn send_content(&mut self, stream: u64, content: &[u8], ends: bool) -> io::Result<()> {
-        if !content.is_empty() {
-            self.send(stream, &frame(DATA, content))?;
+        match (content, ends) {
+            ([], true) => self.finish(stream),
+            ([], false) => Ok(()),
+            _ => self.send_and_end(stream, &frame(DATA, content), ends),
         }
-        if ends { self.finish(stream) } else { Ok(()) }
     }
 
     /// Sends as much of a frame of content as goes at present, and says how much of it that was. What is left of the
     /// frame must go before anything else on this stream.
     pub(crate) fn try_send(&mut self, stream: u64, bytes: &[u8]) -> io::Result<usize> {
-        self.quic.write(stream, bytes)
+        self.quic.write(stream, bytes, false)
     }
 
     /// Sends RESET_STREAM: what was sent on the stream is void.

@@ -63,6 +63,14 @@ pub(super) fn varint_at(bytes: &[u8]) -> Option<(u64, usize)> {
     Some((value & without_length, length))
 }
 
+/// The integer that is the whole payload of a frame.
+pub(crate) fn only_varint(payload: &[u8]) -> u64 {
+    match varint_at(payload) {
+        Some((value, length)) if length == payload.len() => value,
+        _ => panic!("no integer: {payload:?}"),
+    }
+}
+
 pub(crate) fn frame(kind: u64, payload: &[u8]) -> Vec<u8> {
     [varint(kind), varint(payload.len() as u64), payload.to_vec()].concat()
 }

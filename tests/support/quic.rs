@@ -8,8 +8,8 @@ use super::quic_driver::{self, Driven};
 use super::quic_tls::QuicTls;
 use bytes::Bytes;
 use quinn_proto::{
-    ClientConfig, ConnectionError, ConnectionStats, Dir, Endpoint, EndpointConfig, IdleTimeout, ReadError,
-    StreamId, TransportConfig, VarInt, WriteError, crypto::rustls::QuicClientConfig,
+    ClientConfig, ConnectionError, ConnectionStats, Dir, Endpoint, EndpointConfig, FinishError, IdleTimeout,
+    ReadError, SendStream, StreamId, TransportConfig, VarInt, WriteError, crypto::rustls::QuicClientConfig,
 };
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -134,6 +134,11 @@ impl Quic {
         Ok(Quic { shared, driver: Some(driver), leaves_without_notice: false })
     }
 
+    /// Whether the handshake is over within this time.
+    pub(crate) fn is_connected_within(&self, bound: Duration) -> bool {
+        self.wait_within(bound, |driven| driven.is_connected.then_some(())).is_some()
+    }
+
     /// Whether the ticket of an earlier session let the client send data with its first packets.
     pub(crate) fn has_early_data(&self) -> bool {
         self.shared.lock().connection.has_0rtt()
@@ -149,18 +154,29 @@ impl Quic {
         self.with(|driven| driven.connection.streams().open(direction)).map(u64::from)
     }
 
-    /// Sends as much as windows and buffers take, and says how much that was.
-    pub(super) fn write(&self, stream: u64, bytes: &[u8]) -> io::Result<usize> {
-        self.with(|driven| match driven.connection.send_stream(id(stream)).write(bytes) {
-            Ok(written) => Ok(written),
-            Err(WriteError::Blocked) => driven.lost.as_ref().map_or(Ok(0), |lost| Err(lost.clone().into())),
-            Err(WriteError::Stopped(code)) => Err(stopped(code.into_inner())),
-            Err(WriteError::ClosedStream) => Err(ErrorKind::BrokenPipe.into()),
+    /// Sends as much as windows and buffers take, and says how much that was. If it is all and `ends` the stream, the
+    /// end comes with the last bytes.
+    pub(super) fn write(&self, stream: u64, bytes: &[u8], ends: bool) -> io::Result<usize> {
+        self.with(|driven| {
+            let mut sink = driven.connection.send_stream(id(stream));
+            let written = match sink.write(bytes) {
+                Ok(written) => written,
+                Err(WriteError::Blocked) => {
+                    return driven.lost.as_ref().map_or(Ok(0), |lost| Err(lost.clone().into()));
+                }
+                Err(WriteError::Stopped(code)) => return Err(stopped(code.into_inner())),
+                Err(WriteError::ClosedStream) => return Err(ErrorKind::BrokenPipe.into()),
+            };
+            if ends && written == bytes.len() {
+                finish(&mut sink)?;
+            }
+            Ok(written)
         })
     }
 
+    /// Ends our side of a stream.
     pub(super) fn finish(&self, stream: u64) -> io::Result<()> {
-        self.with(|driven| driven.connection.send_stream(id(stream)).finish()).map_err(io::Error::other)
+        self.with(|driven| finish(&mut driven.connection.send_stream(id(stream))))
     }
 
     /// RESET_STREAM.
@@ -380,6 +396,14 @@ fn closed(lost: &ConnectionError) -> Closed {
         ConnectionError::Reset => Closed::StatelessReset,
         ConnectionError::TimedOut => Closed::TimedOut,
         other => Closed::Broken(other.to_string()),
+    }
+}
+
+/// One that the peer has stopped is over already.
+fn finish(stream: &mut SendStream<'_>) -> io::Result<()> {
+    match stream.finish() {
+        Ok(()) | Err(FinishError::Stopped(_)) => Ok(()),
+        Err(closed) => Err(io::Error::other(closed)),
     }
 }
 

@@ -1,0 +1,202 @@
+//! How connections of HTTP/3 begin and end, and that no request is lost with them.
+
+use crate::support::h3_frames::{GOAWAY, H3_NO_ERROR, H3_REQUEST_REJECTED};
+use crate::support::{Backend, Closed, Http3, PATIENCE, QuicTls, Scenario, eventually, now, tls::own_pair};
+use std::time::Duration;
+
+/// The id of the first GOAWAY of an end in steps (RFC 9114 §5.2).
+const LAST_REQUEST: u64 = (1 << 62) - 4;
+
+/// Answers `/slow` after a while.
+fn backend() -> Backend {
+    Backend::per_request(|peer, head, _| {
+        if head.start_line.contains("/slow") {
+            std::thread::sleep(Duration::from_millis(1300));
+        }
+        peer.respond("200 OK", head.start_line.as_bytes())
+    })
+}
+
+/// The ids of all GOAWAY, once the server has closed in order.
+fn farewell(client: &mut Http3) -> Vec<u64> {
+    let ended = client.receive_until(|_| None::<()>);
+    assert!(matches!(ended, Ok(None)), "{ended:?}");
+    assert!(matches!(client.quic.closed(), Closed::Application { code: H3_NO_ERROR, .. }));
+    let told = client.seen.iter().filter(|frame| frame.kind == GOAWAY);
+    told.map(|frame| crate::support::h3_frames::only_varint(&frame.payload)).collect()
+}
+
+#[test]
+fn a_stop_finishes_what_was_begun_and_says_goaway_in_two_steps() {
+    let backend = backend();
+    let mut ringway = Scenario::of(&backend).http3().start();
+    let mut client = Http3::connect(ringway.address());
+    let mut idle = Http3::connect(ringway.address());
+    assert_eq!(idle.get("/").status, 200);
+    let streams: Vec<u64> = (0..3).map(|_| client.request("GET", "/slow", &[], true)).collect();
+    eventually("the backend has them", || backend.requests() == 4);
+    ringway.signal("TERM");
+    assert_eq!(farewell(&mut idle), [LAST_REQUEST, 4]);
+    for stream in &streams {
+        assert_eq!(client.response(*stream).status, 200);
+    }
+    assert_eq!(farewell(&mut client), [LAST_REQUEST, streams[2] + 4]);
+    assert_eq!(ringway.wait_for_exit(PATIENCE).code(), Some(0));
+}
+
+#[test]
+fn a_request_that_meets_the_goaway_is_answered_or_may_be_sent_again() {
+    let backend = backend();
+    let mut ringway = Scenario::of(&backend).http3().start();
+    let mut client = Http3::connect(ringway.address());
+    assert_eq!(client.get("/").status, 200);
+    let slow = client.request("GET", "/slow", &[], true);
+    eventually("the backend has it", || backend.requests() == 2);
+    ringway.signal("TERM");
+    let mut sent = Vec::new();
+    let end = now() + Duration::from_millis(800);
+    while now() < end {
+        match client.try_request("GET", "/", &[], true) {
+            Ok(stream) => sent.push(stream),
+            Err(_) => break,
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(client.response(slow).status, 200);
+    let first_refused = *farewell(&mut client).last().expect("a GOAWAY");
+    assert!(first_refused > slow);
+    for stream in sent {
+        let its = client.stream(stream);
+        if stream < first_refused {
+            assert!(its.ended, "stream {stream} below {first_refused} is answered");
+        } else {
+            assert!(matches!(its.reset, None | Some(H3_REQUEST_REJECTED)), "{stream}: {:?}", its.reset);
+            assert!(!its.ended);
+        }
+    }
+    assert_eq!(ringway.wait_for_exit(PATIENCE).code(), Some(0));
+}
+
+#[test]
+fn a_listener_that_is_gone_lets_its_connections_finish() {
+    let backend = backend();
+    let second = "[[listener]]\nname = \"other\"\naddress = \"127.0.0.1:0\"\nprotocol = \"https\"\nhttp3 = true\n\
+                  certificates = [\"kit\"]\ndefault_group = \"app\"\n";
+    let scenario = Scenario::of(&backend).http3();
+    let ringway = scenario.clone().table(second).start();
+    let mut stays = Http3::connect(ringway.address_of("web"));
+    let mut client = Http3::connect(ringway.address_of("other"));
+    let mut idle = Http3::connect(ringway.address_of("other"));
+    assert!(stays.get("/").status == 200 && idle.get("/").status == 200);
+    let stream = client.request("GET", "/slow", &[], true);
+    eventually("the backend has it", || backend.requests() == 3);
+    ringway.reload(&scenario.text());
+    assert_eq!(farewell(&mut idle).last(), Some(&4));
+    assert_eq!(client.response(stream).status, 200);
+    assert_eq!(farewell(&mut client).last(), Some(&(stream + 4)));
+    assert_eq!(stays.get("/").status, 200);
+}
+
+#[test]
+fn other_terms_count_for_the_next_stream() {
+    let backend = Backend::echo_body();
+    let scenario = Scenario::of(&backend).http3();
+    let ringway = scenario.start();
+    let mut client = Http3::connect(ringway.address());
+    assert_eq!(client.post("/", b"hello").status, 200);
+    ringway.reload(&scenario.listener("max_body_bytes = 4").text());
+    assert_eq!(client.post("/", b"hello").status, 413);
+    assert_eq!(client.post("/", b"hell").status, 200);
+}
+
+#[test]
+fn keepalive_requests_ends_a_connection_in_order() {
+    let backend = backend();
+    let ringway = Scenario::of(&backend).http3().listener("keepalive_requests = 3").start();
+    let mut client = Http3::connect(ringway.address());
+    let streams: Vec<u64> = (0..3).map(|_| client.request("GET", "/", &[], true)).collect();
+    for stream in &streams {
+        assert_eq!(client.response(*stream).status, 200);
+    }
+    assert_eq!(farewell(&mut client).last(), Some(&(streams[2] + 4)));
+    assert_eq!(Http3::connect(ringway.address()).get("/").status, 200);
+}
+
+#[test]
+fn an_idle_connection_ends_and_a_busy_one_does_not() {
+    let backend = backend();
+    let ringway = Scenario::of(&backend).http3().listener("idle_timeout = \"1s\"").start();
+    let mut client = Http3::connect(ringway.address());
+    // A stream that waits for its backend is no idleness.
+    assert_eq!(client.get("/slow").status, 200);
+    let start = now();
+    assert_eq!(farewell(&mut client).last(), Some(&4));
+    let took = start.elapsed();
+    assert!((Duration::from_millis(700)..Duration::from_millis(4000)).contains(&took), "{took:?}");
+}
+
+#[test]
+fn a_connection_without_a_request_ends_soon_whatever_else_comes() {
+    let backend = backend();
+    let ringway = Scenario::of(&backend).http3().listener("client_header_timeout = \"1s\"").start();
+    let mut client = Http3::connect(ringway.address());
+    let start = now();
+    while client.quic.is_closed().is_none() {
+        assert!(start.elapsed() < Duration::from_secs(5), "it is still open");
+        client.quic.ping();
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    farewell(&mut client);
+    // A head that does not come to its end holds no stream for longer.
+    let mut client = Http3::connect(ringway.address());
+    assert_eq!(client.get("/").status, 200);
+    let stream = client.next_id();
+    client.send(stream, &[1, 40, 0, 0]).expect("it is taken");
+    let start = now();
+    assert!(client.message(stream).is_err());
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    assert_eq!(client.get("/").status, 200, "the connection goes on");
+}
+
+#[test]
+fn a_client_that_says_goaway_still_gets_its_answers() {
+    let backend = backend();
+    let ringway = Scenario::of(&backend).http3().start();
+    let mut client = Http3::connect(ringway.address());
+    let stream = client.request("GET", "/slow", &[], true);
+    client.send_go_away(0).expect("it is taken");
+    assert_eq!(client.response(stream).status, 200);
+    farewell(&mut client);
+}
+
+/// Nobody closes a connection whose client has lost its power.
+#[test]
+fn a_client_that_vanishes_is_forgotten() {
+    let backend = backend();
+    let scenario = Scenario::of(&backend).http3().listener("idle_timeout = \"1s\"");
+    let ringway = scenario.listener("max_connections = 1").start();
+    let mut client = Http3::connect(ringway.address());
+    assert_eq!(client.get("/").status, 200);
+    client.quic.vanish();
+    let start = now();
+    eventually("there is a place for the next", || {
+        Http3::with(ringway.address(), &Default::default()).is_ok_and(|mut next| next.get("/").status == 200)
+    });
+    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+}
+
+#[test]
+fn who_speaks_no_http3_is_told_so() {
+    let backend = backend();
+    let ringway = Scenario::of(&backend).http3().start();
+    for protocols in [&["h2", "http/1.1"][..], &["hq-interop"], &[]] {
+        let tls = QuicTls::trusting(&own_pair().certificate, None, protocols);
+        let refused = Http3::secured(ringway.address(), &tls, "test.example");
+        // no_application_protocol (RFC 7301 §3.2) as an error of QUIC.
+        let error = refused.err().expect("the handshake fails").to_string();
+        assert!(error.contains("120"), "{protocols:?}: {error}");
+    }
+    let tls = QuicTls::trusting(&own_pair().certificate, None, &["hq-interop", "h3"]);
+    let client = Http3::secured(ringway.address(), &tls, "test.example");
+    assert_eq!(client.expect("they agree").get("/").status, 200);
+}

@@ -178,7 +178,7 @@ impl Tunnel {
 
 #[test]
 fn bytes_pass_both_ways_and_either_half_ends_alone() {
-    Pair::each_of(Pair::with_tunnels(), |pair| {
+    Pair::each_of(Pair::over_tcp(), |pair| {
         let (backend, heard) = echoing(pair);
         let ringway = pair.start(&backend);
         let mut tunnel = Tunnel::open(pair, ringway.address());
@@ -196,7 +196,7 @@ fn bytes_pass_both_ways_and_either_half_ends_alone() {
 
 #[test]
 fn a_client_that_leaves_ends_the_tunnel() {
-    Pair::each_of(Pair::with_tunnels(), |pair| {
+    Pair::each_of(Pair::over_tcp(), |pair| {
         let (backend, heard) = echoing(pair);
         let ringway = pair.start(&backend);
         let mut tunnel = Tunnel::open(pair, ringway.address());
@@ -215,7 +215,7 @@ fn a_client_that_leaves_ends_the_tunnel() {
 
 #[test]
 fn a_refused_upgrade_is_a_normal_response() {
-    Pair::each_of(Pair::with_tunnels(), |pair| {
+    Pair::each_of(Pair::over_tcp(), |pair| {
         let backend = pair.backend(|exchange| exchange.respond(403, b"no chat"));
         let ringway = pair.start(&backend);
         match pair.client {

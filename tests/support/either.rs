@@ -91,8 +91,8 @@ impl Pair {
         Pair::ALL.into_iter().filter(|pair| pair.client.is_multiplexed())
     }
 
-    /// The pairs that know tunnels: Ringway offers none to clients of HTTP/3 (RFC 9220).
-    pub(crate) fn with_tunnels() -> impl Iterator<Item = Pair> {
+    /// The pairs whose clients come by TCP.
+    pub(crate) fn over_tcp() -> impl Iterator<Item = Pair> {
         Pair::ALL.into_iter().filter(|pair| pair.client != Version::Http3)
     }
 

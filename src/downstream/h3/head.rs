@@ -21,6 +21,7 @@ use crate::proto::h3::fault::ErrorCode;
 use crate::proto::h3::fault::Fault;
 use crate::proto::h3::priority::Priority;
 use crate::proto::h3::request::RequestReader;
+use crate::proto::scope::Scope;
 use crate::quic::end::StreamFailure;
 use crate::quic::streams::RecvHalf;
 use crate::quic::streams::SendHalf;
@@ -95,7 +96,10 @@ async fn read_head(
 
 /// The client has broken a rule before there was a request.
 fn give_up_by(fault: Fault, halves: &StreamHalves, shared: &Http3Shared) {
-    shared.record(fault);
+    // What ends the connection is told with its end.
+    if fault.scope() == Scope::Stream {
+        shared.record(fault);
+    }
     shared.fail_stream(halves, fault);
     shared.note_early_end();
 }

@@ -2,7 +2,7 @@
 
 use crate::support::tls::{Issuer, server_config};
 use crate::support::{
-    Ask, Backend, Call, Client, Content, EitherClient, Http2, Response, Scenario, log_entries,
+    Ask, Backend, Call, Client, Content, EitherClient, Http2, Response, Scenario, Version, log_entries,
 };
 use std::io;
 use std::sync::Arc;
@@ -294,13 +294,13 @@ fn what_ends_a_call_within_its_answer_is_told_in_trailers() {
     let lost = http1.read_response();
     // The caller says nothing for too long, and neither does the backend, whose connection is another one each time.
     let others = [scenario.start(), scenario.start()];
-    let quiet = [0, 1].map(|number| {
-        let mut client = EitherClient::with_streams(others[number].address()).into_iter().nth(number);
-        let client = client.as_mut().expect("there are two");
-        let call = begin_call(client);
+    let mut ringways = others.iter();
+    let [http2, http3] = Version::WITH_STREAMS.map(|version| {
+        let ringway = ringways.next().expect("there is one for each");
+        let mut client = EitherClient::connect(version, ringway.address());
+        let call = begin_call(&mut client);
         client.response(call).trailers
     });
-    let [http2, http3] = quiet;
     for (trailers, code, word) in [
         (lost.trailers, "14", "upstream_closed"),
         (http2, "1", "client_body_timeout"),

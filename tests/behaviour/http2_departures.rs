@@ -1,7 +1,7 @@
 //! Clients of HTTP/2 and HTTP/3 that give a request up: nothing more is done for it, wherever it is.
 
 use crate::support::tls::{own_pair, server_config};
-use crate::support::{Ask, Backend, Content, EitherClient, Http2, Ringway, Scenario, eventually, now};
+use crate::support::{Ask, Backend, Content, EitherClient, Http2, Scenario, Version, eventually, now};
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -21,10 +21,10 @@ fn serve(end: &mut Http2, told: &Sender<Option<String>>) -> io::Result<()> {
 
 /// One request is given up while its connection is being opened, and another one waits for the same.
 fn gives_up_one_of_two(scenario: &Scenario, told: &Receiver<Option<String>>) {
-    for number in 0..2 {
+    for version in Version::WITH_STREAMS {
         // Each has connections of its own.
         let ringway = scenario.start();
-        let mut client = client_of(&ringway, number);
+        let mut client = EitherClient::connect(version, ringway.address());
         let given_up = client.begin(Ask::post("/given-up", Content::None));
         let wanted = client.begin(Ask::post("/wanted", Content::None));
         std::thread::sleep(Duration::from_millis(30));
@@ -34,12 +34,6 @@ fn gives_up_one_of_two(scenario: &Scenario, told: &Receiver<Option<String>>) {
         assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
         assert_eq!(told.try_iter().collect::<Vec<_>>(), [Some("/wanted".to_owned())]);
     }
-}
-
-/// One of HTTP/2 or one of HTTP/3.
-fn client_of(ringway: &Ringway, number: usize) -> EitherClient {
-    let [http2, http3] = EitherClient::with_streams(ringway.address());
-    if number == 0 { http2 } else { http3 }
 }
 
 /// The time that a handshake may take.
@@ -81,9 +75,9 @@ fn an_upload_that_waits_for_a_window_is_cancelled() {
         let _ = sender.send(code);
         Ok(())
     });
-    for number in 0..2 {
+    for (number, version) in Version::WITH_STREAMS.into_iter().enumerate() {
         let ringway = Scenario::of(&backend).http3().group_protocol("h2c").start();
-        let mut client = client_of(&ringway, number);
+        let mut client = EitherClient::connect(version, ringway.address());
         let upload = client.begin(Ask::post("/", Content::Open));
         client.write(upload, &[b'x'; 10_000]).expect("it is taken");
         eventually("the request is under way", || backend.requests() == number + 1);

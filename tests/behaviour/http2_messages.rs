@@ -200,7 +200,9 @@ fn heads_keep_their_meaning() {
 }
 
 #[test]
-fn a_hundred_streams_at_a_time_do_not_mix() {
+fn many_streams_at_a_time_do_not_mix() {
+    // QUIC tells only now and then how many more there may be.
+    const STREAMS: usize = 80;
     for pair in Pair::multiplexed() {
         let backend = pair.backend(|exchange| {
             let body = exchange.read_all()?;
@@ -210,7 +212,7 @@ fn a_hundred_streams_at_a_time_do_not_mix() {
         let ringway = pair.start(&backend);
         let mut client = pair.connect(ringway.address());
         for round in 0..3 {
-            let asks: Vec<_> = (0..100).map(|number| format!("/{round}/{number}")).collect();
+            let asks: Vec<_> = (0..STREAMS).map(|number| format!("/{round}/{number}")).collect();
             let calls: Vec<_> =
                 asks.iter().map(|path| client.begin(Ask::post(path, Content::Sized(3000)))).collect();
             for call in calls.iter().rev() {

@@ -155,15 +155,13 @@ impl Pair {
     }
 
     pub(crate) fn connect(self, address: SocketAddr) -> EitherClient {
-        match self.client {
-            Version::Http1 => EitherClient::Http1(Client::connect(address)),
-            Version::Http2 => EitherClient::Http2(Box::new(Http2::connect(address))),
-            Version::Http3 => EitherClient::Http3(Box::new(Http3::connect(address))),
-        }
+        EitherClient::connect(self.client, address)
     }
 }
 
 impl Version {
+    pub(crate) const WITH_STREAMS: [Version; 2] = [Version::Http2, Version::Http3];
+
     /// Whether a connection has several requests at a time, and outlives any of them.
     pub(crate) fn is_multiplexed(self) -> bool {
         self != Version::Http1
@@ -199,10 +197,15 @@ impl<'a> Ask<'a> {
 impl EitherClient {
     /// Clients whose connections have several requests at a time, for a listener that speaks HTTP/2 and HTTP/3.
     pub(crate) fn with_streams(address: SocketAddr) -> [EitherClient; 2] {
-        [
-            EitherClient::Http2(Box::new(Http2::connect(address))),
-            EitherClient::Http3(Box::new(Http3::connect(address))),
-        ]
+        Version::WITH_STREAMS.map(|version| EitherClient::connect(version, address))
+    }
+
+    pub(crate) fn connect(version: Version, address: SocketAddr) -> EitherClient {
+        match version {
+            Version::Http1 => EitherClient::Http1(Client::connect(address)),
+            Version::Http2 => EitherClient::Http2(Box::new(Http2::connect(address))),
+            Version::Http3 => EitherClient::Http3(Box::new(Http3::connect(address))),
+        }
     }
 
     /// Sends the head of a request.

@@ -5,6 +5,7 @@
 
 use crate::net::timer::TICKS_PER_SECOND;
 use crate::net::timer::Tag;
+use crate::snapshot::Listener;
 use crate::snapshot::quota::Quota;
 use crate::worker::Worker;
 
@@ -25,8 +26,8 @@ const MIN_IDLE_TICKS: u64 = TICKS_PER_SECOND / 2;
 /// Connections that a worker ends at one tick, so that a flood of new ones does not make it end all at once.
 const MAX_EVICTIONS: usize = 64;
 
-/// Ends as many idle connections as clients wait, and asks other workers for what is missing.
-pub(super) fn make_room(limit: ConnectionLimit, listener: usize, waiting: usize, worker: &Worker) {
+/// Ends as many idle connections as clients wait, and asks other workers for what is missing. Returns how many were ended.
+pub(super) fn make_room(limit: ConnectionLimit, listener: usize, waiting: usize, worker: &Worker) -> usize {
     let snapshot = worker.snapshot();
     let (quota, wanted, evicted) = match (limit, snapshot.listener(listener)) {
         (ConnectionLimit::Process, _) => {
@@ -37,9 +38,16 @@ pub(super) fn make_room(limit: ConnectionLimit, listener: usize, waiting: usize,
             let wanted = wanted(waiting, &terms.connections);
             (&*terms.connections, wanted, evict(wanted, is_of(listener), worker))
         }
-        (ConnectionLimit::Listener, None) | (ConnectionLimit::Rate, _) => return,
+        (ConnectionLimit::Listener, None) | (ConnectionLimit::Rate, _) => return 0,
     };
     quota.want(wanted - evicted);
+    evicted
+}
+
+/// Makes room for a client that is not counted yet and comes again, if that is possible on this worker; others are asked.
+pub(super) fn makes_room_for_one(listener: &Listener, worker: &Worker) -> bool {
+    let limit = if worker.quota.has_left() { ConnectionLimit::Listener } else { ConnectionLimit::Process };
+    make_room(limit, listener.slot, 1, worker) > 0
 }
 
 /// Connections to be ended so that those that wait come in, also after a reload that has lowered the limit.

@@ -95,7 +95,7 @@ pub(crate) fn metric(ringway: &Ringway, line: &str) -> u64 {
 
 #[test]
 fn what_is_under_way_is_finished_and_everything_new_is_the_new_ones() {
-    Pair::each_of(Pair::over_tcp(), |pair| {
+    Pair::each(|pair| {
         let is_open = Arc::new(AtomicBool::new(false));
         let gate = Arc::clone(&is_open);
         let backend = pair.backend(move |exchange| {
@@ -384,7 +384,7 @@ fn limits_ejections_and_maintenance_go_on() {
 
 #[test]
 fn an_upload_that_is_under_way_arrives_as_a_whole() {
-    Pair::each_of(Pair::over_tcp(), |pair| {
+    Pair::each(|pair| {
         let backend = pair.backend(|exchange| {
             let content = exchange.read_all()?;
             exchange.respond(200, content.len().to_string().as_bytes())

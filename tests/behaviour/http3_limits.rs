@@ -152,18 +152,31 @@ fn a_client_that_cancels_too_much_is_asked_to_leave_before_it_is_made_to() {
 /// Who comes too late is told so (CONNECTION_REFUSED of RFC 9000 §20.1), and goes on by TCP or comes again.
 #[test]
 fn connections_beyond_the_limit_are_refused() {
-    let backend = Backend::echo_head();
+    let backend = Backend::per_request(|peer, _, _| {
+        std::thread::sleep(Duration::from_secs(2));
+        peer.respond("200 OK", b"")
+    });
     let ringway = Scenario::of(&backend).http3().listener("max_connections = 2").start();
     let mut clients: Vec<_> = (0..2).map(|_| Http3::connect(ringway.address())).collect();
-    clients.iter_mut().for_each(|client| assert_eq!(client.get("/").status, 200));
+    let streams: Vec<_> = clients.iter_mut().map(|client| client.request("GET", "/", &[], true)).collect();
     let extra = Quic::begin(ringway.address(), &Default::default()).expect("a socket");
     assert!(matches!(extra.closed(), Closed::Transport { code: 2, .. }));
-    clients.iter_mut().for_each(|client| assert_eq!(client.get("/").status, 200));
-    clients.pop();
-    eventually("there is a place", || {
-        let next = Http3::with(ringway.address(), &Default::default());
-        next.is_ok_and(|mut client| client.get("/").status == 200)
-    });
+    for (client, stream) in clients.iter_mut().zip(streams) {
+        assert_eq!(client.response(stream).status, 200);
+    }
+}
+
+#[test]
+fn idle_connections_of_http3_give_way() {
+    let backend = Backend::echo_head();
+    let ringway = Scenario::of(&backend).http3().listener("max_connections = 2").workers(1).start();
+    let mut idle: Vec<_> = (0..2).map(|_| Http3::connect(ringway.address())).collect();
+    idle.iter_mut().for_each(|client| assert_eq!(client.get("/").status, 200));
+    std::thread::sleep(Duration::from_millis(700));
+    let mut extra = Http3::connect(ringway.address());
+    assert_eq!(extra.get("/").status, 200);
+    assert!(matches!(idle[0].quic.closed(), Closed::Application { code: 0x100, .. }), "H3_NO_ERROR");
+    assert_eq!(idle[1].get("/").status, 200);
 }
 
 #[test]

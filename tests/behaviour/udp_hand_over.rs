@@ -3,7 +3,10 @@
 use crate::admin::status;
 use crate::bad_successors::{channel, say};
 use crate::hand_over::{metric, upgraded};
-use crate::support::{PATIENCE, Relayed, Ringway, UdpBackend, UdpClient, eventually, log_entries, within};
+use crate::support::{
+    Backend, Http3, PATIENCE, Relayed, Ringway, Scenario, UdpBackend, UdpClient, eventually, log_entries,
+    within,
+};
 use crate::systemd::message_with_descriptors;
 use std::time::Duration;
 
@@ -125,6 +128,31 @@ fn a_new_process_that_fails_late_leaves_sessions_where_they_were() {
     for (client, backend) in &clients {
         assert_eq!(client.ask("y"), format!("{backend}y"));
     }
+}
+
+/// A new process that fails when it was told of QUIC, too: the old one receives again.
+#[test]
+fn a_new_process_that_fails_late_leaves_connections_of_quic_where_they_were() {
+    let backend = Backend::echo_body();
+    let ringway = Scenario::of(&backend).http3().workers(2).table(ADMIN).start();
+    let mut clients: Vec<_> = (0..6).map(|_| Http3::connect(ringway.address())).collect();
+    let channel = channel(&ringway);
+    say(&channel, "{\"hello\":{\"protocol\":1,\"version\":\"0\",\"pid\":1}}");
+    say(&channel, "\"prepared\"");
+    let hear = |word: &str| {
+        let heard = within(PATIENCE, || message_with_descriptors(&channel).0.contains(word).then_some(()));
+        assert!(heard.is_some(), "{word}");
+    };
+    hear("state");
+    say(&channel, "{\"ready\":{\"sockets\":[0,1],\"warnings\":\"\",\"takes_sessions\":true}}");
+    hear("beginnings");
+    drop(channel);
+    ringway.wait_for_line("the upgrade is refused");
+    clients.iter_mut().for_each(|client| assert_eq!(client.post("/", b"old").text(), "old"));
+    clients.push(Http3::connect(ringway.address()));
+    upgraded(&ringway);
+    clients.push(Http3::connect(ringway.address()));
+    clients.iter_mut().for_each(|client| assert_eq!(client.post("/", b"new").text(), "new"));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::downstream::admission;
 use crate::downstream::client_side::ClientSide;
 use crate::downstream::coverage::Coverage;
+use crate::downstream::eviction;
 use crate::downstream::h3::driver;
 use crate::downstream::h3::head;
 use crate::downstream::h3::head::RequestSpawner;
@@ -97,10 +98,13 @@ impl QuicAccepting {
         }
         let Some(counted) = worker.count_connection(listener) else {
             listener.connection_rate.give_back(second);
-            return Admission::Refuse;
+            // The client asks again within a second or two, where it hears nothing.
+            let comes_later = eviction::makes_room_for_one(listener, worker);
+            return if comes_later { Admission::Ignore } else { Admission::Refuse };
         };
         let peer = (newcomer.peer.ip().to_canonical(), newcomer.peer.port()).into();
         let Some(share) = admission::admit(listener, peer, self.port, worker) else {
+            listener.connection_rate.give_back(second);
             // From a forged address, an answer would go to somebody else.
             return Admission::Ignore;
         };

@@ -142,6 +142,11 @@ impl DatagramService {
         self.end_all(reason, |_, backend| backend == Some(slot));
     }
 
+    /// Ends every session.
+    pub fn end_sessions(&self, reason: Reason) {
+        self.end_all(reason, |_, _| true);
+    }
+
     fn end_all(&self, reason: Reason, is_meant: impl Fn(&Rc<DatagramSocket>, Option<u32>) -> bool) {
         let mut table = self.table.borrow_mut();
         for token in table.tokens() {

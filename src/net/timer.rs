@@ -159,6 +159,11 @@ impl Timers {
         });
     }
 
+    /// Lets all deadlines pass whose tag is meant.
+    pub fn end_tagged(&self, is_meant: impl Fn(Tag) -> bool) {
+        self.bring_forward(Duration::ZERO, |node| is_meant(node.tag.get()));
+    }
+
     fn bring_forward(&self, within: Duration, is_meant: impl Fn(&Node) -> bool) {
         let due = self.wheel.due_after(within);
         let entries: Vec<_> = self.wheel.slots.borrow_mut().iter_mut().flat_map(std::mem::take).collect();

@@ -12,6 +12,7 @@ use crate::relay::flow::FlowTerms;
 use crate::relay::silence::Milestone;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::bandwidth::Direction;
+use crate::worker::Worker;
 
 /// Relays bytes both ways until both sides have ended, or one is gone. None: both have been silent for long, and
 /// `may_rest` has said that the connection need not wait here.
@@ -27,14 +28,14 @@ pub(super) async fn relay(
     let (up, down) = (pin!(up.run(input)), pin!(down.run(None)));
     let both = pin!(task::join(up, down));
     // A silent wait is woken by its deadline, but a busy connection moves that before it passes.
-    let when_taken_away = |_: &mut Context<'_>| match taken_away(backend) {
+    let when_cut_off = |_: &mut Context<'_>| match cut_off(backend, terms.worker) {
         Some(end) => Poll::Ready(end),
         None => Poll::Pending,
     };
-    let mut both = pin!(task::unless(both, when_taken_away));
+    let mut both = pin!(task::unless(both, when_cut_off));
     let end = loop {
         let outcome = terms.silence.deadline.guard(both.as_mut()).await;
-        match (outcome, taken_away(backend)) {
+        match (outcome, cut_off(backend, terms.worker)) {
             (Ok(Ok(Ok(()))), _) => break SessionEnd::Complete,
             (Ok(Ok(Err(end)) | Err(end)), _) | (Err(_), Some(end)) => break end,
             (Err(_elapsed), None) => {
@@ -47,7 +48,10 @@ pub(super) async fn relay(
             }
         }
     };
-    let is_cut = matches!(end, SessionEnd::ClientReset | SessionEnd::Drained | SessionEnd::BackendDown);
+    let is_cut = matches!(
+        end,
+        SessionEnd::ClientReset | SessionEnd::Drained | SessionEnd::BackendDown | SessionEnd::Stopped
+    );
     if is_cut || end == SessionEnd::Idle && terms.backend.has_unsent() {
         terms.backend.reset_on_close();
     }
@@ -67,7 +71,10 @@ fn is_over(terms: &FlowTerms<'_>) -> bool {
 }
 
 /// Why the connection is not to go on whatever the two sides do, if it is not.
-pub(super) fn taken_away(backend: &Backend) -> Option<SessionEnd> {
+pub(super) fn cut_off(backend: &Backend, worker: &Worker) -> Option<SessionEnd> {
+    if worker.is_stop_over() {
+        return Some(SessionEnd::Stopped);
+    }
     match (backend.health.drain_expired(), backend.health.is_cut_off()) {
         (true, _) => Some(SessionEnd::Drained),
         (false, true) => Some(SessionEnd::BackendDown),

@@ -17,6 +17,8 @@ pub(super) enum SessionEnd {
     Idle,
     /// The time is over that the backend had for what it has begun.
     Drained,
+    /// The process ends, whose time for a graceful stop is over.
+    Stopped,
     /// The backend fails, and its group wants connections to end then.
     BackendDown,
     /// The client said nothing at all, as load balancers do that check whether somebody listens.
@@ -43,6 +45,7 @@ impl SessionEnd {
             SessionEnd::BackendReset => Reason::UpstreamClosed,
             SessionEnd::Idle => Reason::IdleTimeout,
             SessionEnd::Drained => Reason::DrainTimeout,
+            SessionEnd::Stopped => Reason::ShutdownTimeout,
             SessionEnd::BackendDown => Reason::BackendDown,
             SessionEnd::NoChoice(no_choice) => no_choice.reason(),
             SessionEnd::QueueTimeout => Reason::QueueTimeout,

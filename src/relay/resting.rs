@@ -17,7 +17,7 @@ use crate::relay::silence::SilenceStage;
 use crate::upstream::balancer::CountedInFlight;
 
 /// How many times a look at a part of the connections makes one at all of them.
-const PARTS: usize = 4;
+pub(super) const PARTS: usize = 4;
 
 /// So many leave some hundred KiB of memory where they were served, or rested.
 const MANY: usize = 250;

@@ -20,6 +20,7 @@ use crate::relay::end::SessionEnd;
 use crate::relay::flow::Course;
 use crate::relay::flow::FlowTerms;
 use crate::relay::record::SessionRecord;
+use crate::relay::resting::PARTS;
 use crate::relay::resting::RestingConnection;
 use crate::relay::resting::RestingConnections;
 use crate::relay::resting::RestingSockets;
@@ -167,7 +168,7 @@ async fn resume_woken(rests: Rc<RestingConnections>, worker: Rc<Worker>) {
     rests.is_heard.set(false);
 }
 
-/// Resumes connections for which something is due, or whose backend has been taken away, until none is left; and gives memory
+/// Resumes connections for which something is due, or that are to be cut off, until none is left; and gives memory
 /// back.
 async fn resume_overdue(rests: Rc<RestingConnections>, worker: Rc<Worker>) {
     while !rests.is_empty() || rests.owes_memory() {
@@ -182,10 +183,13 @@ async fn resume_overdue(rests: Rc<RestingConnections>, worker: Rc<Worker>) {
         let now = worker.timers.ticks();
         let is_overdue = |connection: &RestingConnection| {
             let member = connection.route.group.member(connection.member as usize);
-            let is_taken_away = member.is_none_or(|member| both_ways::taken_away(&member.backend).is_some());
-            connection.silence.due <= now || is_taken_away
+            let is_cut_off =
+                member.is_none_or(|member| both_ways::cut_off(&member.backend, &worker).is_some());
+            connection.silence.due <= now || is_cut_off
         };
-        for connection in rests.overdue(is_overdue) {
+        // A stop that is over leaves no time.
+        let looks = if worker.is_stop_over() { PARTS } else { 1 };
+        for connection in (0..looks).flat_map(|_| rests.overdue(is_overdue)) {
             task::spawn(resume(connection, (Rc::clone(&rests), Rc::clone(&worker))));
         }
     }

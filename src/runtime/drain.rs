@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
@@ -24,6 +25,8 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
 pub(super) struct Drain {
     /// Milliseconds of grace for idle connections, plus one; 0 before a drain.
     grace: AtomicU64,
+    /// What is relayed may go on no longer.
+    is_over: AtomicBool,
     /// Numbers of the sockets on which a successor accepts.
     left: OnceLock<Vec<u64>>,
     workers: Vec<Mailbox<SocketOrder>>,
@@ -31,7 +34,12 @@ pub(super) struct Drain {
 
 impl Drain {
     pub(super) fn new(workers: Vec<Mailbox<SocketOrder>>) -> Arc<Drain> {
-        Arc::new(Drain { grace: AtomicU64::new(0), left: OnceLock::new(), workers })
+        Arc::new(Drain {
+            grace: AtomicU64::new(0),
+            is_over: AtomicBool::new(false),
+            left: OnceLock::new(),
+            workers,
+        })
     }
 
     /// Leaves these sockets, by number, to a successor, in the drain that begins next.
@@ -66,6 +74,16 @@ impl Drain {
         drop(sender);
         // Nobody sends: it ends when all are done.
         let _ = done.recv_timeout(FAREWELL_TIMEOUT);
+    }
+
+    /// Tells every worker to end what is relayed.
+    pub(super) fn end(&self) {
+        self.is_over.store(true, Ordering::Release);
+        self.workers.iter().for_each(Mailbox::ring);
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
     }
 
     /// The grace for idle connections once a drain has begun.

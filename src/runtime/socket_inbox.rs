@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -32,6 +33,7 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::handed_session::HandedQuic;
 use crate::snapshot::handed_session::HandedSessions;
 use crate::telemetry::operator::log_line;
+use crate::telemetry::reason::Reason;
 use crate::worker::Worker;
 
 /// The service of datagrams of a worker, once it has a socket of UDP.
@@ -104,6 +106,22 @@ impl SocketInbox {
             && !self.worker.is_draining()
         {
             self.begin_drain(grace);
+        }
+        if self.drain.is_over() && !self.worker.is_stop_over() {
+            self.cut_off(&snapshot);
+        }
+    }
+
+    /// Ends what is relayed, each with a reset and a line in the log, when the time for a graceful stop is over.
+    fn cut_off(&self, snapshot: &Snapshot) {
+        self.worker.end_stop();
+        let relaying = snapshot.groups.iter().filter(|group| !group.speaks_http());
+        let in_service = relaying.flat_map(|group| &group.members).map(|member| &member.backend);
+        let leaving = snapshot.leaving.iter().map(|leaving| &leaving.backend);
+        let slots: HashSet<u32> = in_service.chain(leaving).map(|backend| backend.slot).collect();
+        self.worker.timers.end_tagged(|tag| matches!(tag, Tag::Backend(slot) if slots.contains(&slot)));
+        if let Some(datagrams) = self.datagrams.get() {
+            datagrams.end_sessions(Reason::ShutdownTimeout);
         }
     }
 

@@ -32,6 +32,9 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often to look whether old processes are still there.
 const OLD_PROCESSES_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long connections that are relayed have, once the time of a stop is over, to be reset and to be logged.
+const CUT_OFF_TIME: Duration = Duration::from_millis(300);
+
 /// Between two messages about how many connections are left.
 const REMINDER_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -59,6 +62,8 @@ struct Stop {
     end: Option<Instant>,
     /// When it was last told how many connections are left.
     told: Instant,
+    /// How many there were when the time was over.
+    cut_off: Option<usize>,
 }
 
 impl Supervisor<'_> {
@@ -97,7 +102,7 @@ impl Supervisor<'_> {
                 }
                 Ok(RuntimeEvent::Signal(_)) if stop.is_some() => {
                     self.drain.bid_farewell();
-                    self.log_end("stopped at once");
+                    self.log_end("stopped at once", None);
                     return Ok(());
                 }
                 Ok(RuntimeEvent::Signal(action)) => stop = Some(self.begin_stop(action)),
@@ -105,17 +110,19 @@ impl Supervisor<'_> {
                 Ok(RuntimeEvent::Failed(error)) => return Err(error),
                 Ok(RuntimeEvent::Ready(_) | RuntimeEvent::HealthCoreReady) => {}
                 Err(RecvTimeoutError::Timeout) => {
-                    let is_replaced = stop.as_ref().is_some_and(|stop| stop.action.is_none());
-                    let key = if is_replaced { "upgrade_drain_timeout" } else { "shutdown_timeout" };
+                    if let Some(stop) = stop.as_mut().filter(|stop| stop.cut_off.is_none()) {
+                        self.cut_off(stop);
+                        continue;
+                    }
                     self.drain.bid_farewell();
-                    self.log_end(&format!("{key} is over"));
+                    self.log_end("stopped", stop.as_ref());
                     return Ok(());
                 }
                 Err(RecvTimeoutError::Disconnected) => return Err(RuntimeError::WorkerDied { index: 0 }),
             }
         }
-        self.wait_for_old_processes(inbox, stop.and_then(|stop| stop.end));
-        self.log_end("stopped");
+        self.wait_for_old_processes(inbox, stop.as_ref().and_then(|stop| stop.end));
+        self.log_end("stopped", stop.as_ref());
         Ok(())
     }
 
@@ -201,8 +208,13 @@ impl Supervisor<'_> {
         drop(self.commands.send(Command::StopOldProcesses));
         self.channels.systemd.stopping("finishing what is under way");
         let now = instant_now();
-        let mut stop =
-            Stop { action: Some(action), drain_at: Some(now + self.shutdown_delay), end: None, told: now };
+        let mut stop = Stop {
+            action: Some(action),
+            drain_at: Some(now + self.shutdown_delay),
+            end: None,
+            told: now,
+            cut_off: None,
+        };
         if self.shutdown_delay.is_zero() {
             self.begin_drain(&mut stop);
         } else {
@@ -242,7 +254,7 @@ impl Supervisor<'_> {
         log_event(News::new(EventKind::Stopping, line));
         self.drain.leave(sockets);
         self.drain.begin(drain_timeout);
-        Stop { action: None, drain_at: None, end: Some(now + drain_timeout), told: now }
+        Stop { action: None, drain_at: None, end: Some(now + drain_timeout), told: now, cut_off: None }
     }
 
     /// Ends sooner what a successor need not wait for.
@@ -260,18 +272,38 @@ impl Supervisor<'_> {
         log_event(News::new(EventKind::Stopping, format!("stopping: {} left{bound}", self.connections())));
     }
 
-    fn log_end(&self, how: &str) {
-        let line = match self.channels.quota.used() {
+    /// The time of a stop is over: what is relayed is reset, and told of in the access log, before the process ends.
+    fn cut_off(&self, stop: &mut Stop) {
+        stop.cut_off = Some(self.channels.quota.used());
+        let snapshot = self.channels.publication.load().1;
+        if snapshot.groups.iter().any(|group| !group.speaks_http()) {
+            stop.end = Some(instant_now() + CUT_OFF_TIME);
+            self.drain.end();
+        }
+    }
+
+    /// `how` it ended unless the time of the stop was over.
+    fn log_end(&self, how: &str, stop: Option<&Stop>) {
+        let (how, left) = match stop.map(|stop| (stop.action, stop.cut_off)) {
+            Some((None, Some(left))) => ("upgrade_drain_timeout is over", left),
+            Some((Some(_), Some(left))) => ("shutdown_timeout is over", left),
+            _ => (how, self.channels.quota.used()),
+        };
+        let line = match left {
             0 => how.to_owned(),
-            _ => format!("{how}: {} cut off", self.connections()),
+            _ => format!("{how}: {} cut off", in_words(left)),
         };
         log_event(News::new(EventKind::Stopped, line));
     }
 
     fn connections(&self) -> String {
-        match self.channels.quota.used() {
-            1 => "1 client connection".to_owned(),
-            count => format!("{count} client connections"),
-        }
+        in_words(self.channels.quota.used())
+    }
+}
+
+fn in_words(connections: usize) -> String {
+    match connections {
+        1 => "1 client connection".to_owned(),
+        count => format!("{count} client connections"),
     }
 }

@@ -57,6 +57,8 @@ pub enum Reason {
     QueueTimeout,
     /// The backend was taken out of service, and the time for what it had begun is over.
     DrainTimeout,
+    /// The time for a graceful stop is over. Only of what is relayed.
+    ShutdownTimeout,
     /// The backend of a relayed connection or session failed while others serve. Only logged.
     BackendDown,
     /// Neither side of a relayed connection has said anything for too long. Only logged.
@@ -152,6 +154,7 @@ impl Reason {
             Reason::QueueFull => "queue_full",
             Reason::QueueTimeout => "queue_timeout",
             Reason::DrainTimeout => "drain_timeout",
+            Reason::ShutdownTimeout => "shutdown_timeout",
             Reason::BackendDown => "backend_down",
             Reason::IdleTimeout => "idle_timeout",
             Reason::ListenerClosed => "listener_closed",
@@ -228,6 +231,7 @@ impl Reason {
             | Reason::QueueFull
             | Reason::QueueTimeout
             | Reason::DrainTimeout
+            | Reason::ShutdownTimeout
             | Reason::BackendDown
             | Reason::UpstreamBusy
             | Reason::ConnectionsLimited(_)

@@ -113,6 +113,8 @@ pub struct Worker {
     draining: Cell<bool>,
     /// Nor does another process go on where this one listens.
     ending: Cell<bool>,
+    /// What is relayed may go on no longer.
+    stop_is_over: Cell<bool>,
     /// Responses that are being compressed.
     encoders: Cell<usize>,
     waiting_buffers: Cell<usize>,
@@ -179,6 +181,7 @@ impl Worker {
             listeners: Cell::new(0),
             draining: Cell::new(false),
             ending: Cell::new(false),
+            stop_is_over: Cell::new(false),
             encoders: Cell::new(0),
             waiting_buffers: Cell::new(0),
             nonces: RandomState::new(),
@@ -298,6 +301,16 @@ impl Worker {
     /// Whether nobody goes on where this process listens.
     pub fn is_ending(&self) -> bool {
         self.ending.get()
+    }
+
+    /// Whether the time for a graceful stop is over.
+    pub fn is_stop_over(&self) -> bool {
+        self.stop_is_over.get()
+    }
+
+    /// Relayed connections end as soon as they are woken.
+    pub fn end_stop(&self) {
+        self.stop_is_over.set(true);
     }
 
     /// From now on every response is the last on its connection, and idle connections end within

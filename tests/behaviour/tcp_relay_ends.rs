@@ -236,6 +236,33 @@ fn a_stop_waits_for_connections_and_takes_no_new_ones() {
 }
 
 #[test]
+fn what_a_stop_cuts_off_is_reset_and_logged() {
+    let backend = echo();
+    let mut ringway = Relayed::tcp(&[backend.address()]).process("shutdown_timeout = \"1s\"").start();
+    let resting = in_use(&ringway);
+    // Until it is kept at the least cost.
+    std::thread::sleep(Duration::from_secs(3));
+    let mut busy = in_use(&ringway);
+    ringway.signal("TERM");
+    let end = loop {
+        busy.send("y");
+        match busy.stream().read(&mut [0; 10]) {
+            Ok(0) => break Ok(()),
+            Ok(_) => std::thread::sleep(Duration::from_millis(20)),
+            Err(error) => break Err(error.kind()),
+        }
+    };
+    assert_eq!(end, Err(ErrorKind::ConnectionReset));
+    let end = resting.stream().read(&mut [0; 10]).map_err(|error| error.kind());
+    assert_eq!(end, Err(ErrorKind::ConnectionReset));
+    assert!(ringway.wait_for_exit(Duration::from_secs(10)).success());
+    ringway.wait_for_line("shutdown_timeout is over: 2 client connections cut off");
+    for line in log_entries(&ringway, 2) {
+        assert_eq!((&line["reason"], &line["status"]), (&"shutdown_timeout".into(), &503.into()), "{line}");
+    }
+}
+
+#[test]
 fn silence_ends_both_sides() {
     let backend = echo();
     let ringway = Relayed::tcp(&[backend.address()]).listener("idle_timeout = \"10s\"").start();

@@ -249,3 +249,18 @@ fn a_stop_waits_for_answers_and_ends() {
     assert_eq!(client.receive_text(), "x");
     assert!(ringway.wait_for_exit(Duration::from_secs(10)).success());
 }
+
+#[test]
+fn sessions_that_a_stop_cuts_off_are_logged() {
+    let backend = UdpBackend::echo("");
+    let mut ringway = Relayed::udp(&[backend.address()]).process("shutdown_timeout = \"1s\"").start();
+    let client = UdpClient::connect(ringway.address());
+    assert_eq!(client.ask("x"), "x");
+    ringway.signal("TERM");
+    while ringway.is_running() {
+        client.send("y");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let line = &log_entries(&ringway, 1)[0];
+    assert_eq!((&line["reason"], &line["status"]), (&"shutdown_timeout".into(), &503.into()), "{line}");
+}

@@ -1,6 +1,7 @@
 //! What the programs of the load bench share: an epoll set, the loop around it, sockets and limits, a certificate, a clock.
 //!
-//! `harness/` measures HTTP and starts `origin.rs` and `relay.rs`; `stream/` measures relayed connections, `udp.rs` datagrams.
+//! `harness/` measures HTTP and starts `origin.rs` and `relay.rs`; `h3/` measures HTTP/3, `stream/` relayed connections, `udp.rs`
+//! datagrams.
 
 /// One epoll instance with level-triggered interests.
 pub mod epoll;

@@ -11,10 +11,11 @@ const LONGEST: usize = 65_536;
 /// Room for one control message with a number.
 const CONTROL: usize = 64;
 
-/// Datagrams from one sender. Aligned as the headers of control messages have to be.
+/// Control messages, aligned as their headers have to be.
 #[repr(align(8))]
 struct Control([u8; CONTROL]);
 
+/// The client's end of the wire.
 pub(crate) struct Datagrams {
     socket: UdpSocket,
     buffer: Vec<u8>,

@@ -58,9 +58,8 @@ impl Session {
                 }
                 Event::Stream(StreamEvent::Opened { dir: Dir::Uni }) => self.accept()?,
                 Event::Stream(StreamEvent::Readable { id }) => {
-                    if self.read(id, work, counters)? {
-                        self.ask(work)?;
-                    }
+                    self.read(id, work, counters)?;
+                    self.ask(work)?;
                 }
                 Event::Stream(StreamEvent::Available { dir: Dir::Bi }) => self.ask(work)?,
                 // A peer that has forgotten what was closed may answer what comes late with a reset.
@@ -112,10 +111,9 @@ impl Session {
         Ok(())
     }
 
-    /// True: a response is whole.
-    fn read(&mut self, id: StreamId, work: &Work, counters: &mut Counters) -> Result<bool, String> {
+    fn read(&mut self, id: StreamId, work: &Work, counters: &mut Counters) -> Result<(), String> {
         let Some(response) = self.responses.get_mut(&id) else {
-            return read_stream(&mut self.quic, id, |_| Ok(())).map(|_| false);
+            return read_stream(&mut self.quic, id, |_| Ok(())).map(drop);
         };
         let before = response.content;
         let ended = read_stream(&mut self.quic, id, |bytes| response.take(bytes))?;
@@ -125,7 +123,7 @@ impl Session {
             self.responses.remove(&id);
             counters.responses += 1;
         }
-        Ok(ended)
+        Ok(())
     }
 }
 

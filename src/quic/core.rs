@@ -20,9 +20,11 @@ use crate::quic::admission::Admit;
 use crate::quic::admission::Newcomer;
 use crate::quic::connection::QuicConnection;
 use crate::quic::connection_id::ConnectionIds;
+use crate::quic::counters::EndpointCounters;
 use crate::quic::forwarding::ReceivedDatagram;
 use crate::quic::outgoing::Outgoing;
 use crate::quic::outgoing::PacketSink;
+use crate::quic::outgoing::datagrams_of;
 use crate::quic::settings;
 use crate::quic::settings::ServerOffer;
 use crate::quic::shared::QuicShared;
@@ -64,28 +66,6 @@ pub(super) struct EndpointCore {
     pub(super) outgoing: Outgoing,
     turn: Vec<Rc<QuicShared>>,
     pub(super) counters: EndpointCounters,
-}
-
-/// What was counted at one socket, since it is there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct EndpointCounters {
-    pub received_datagrams: u64,
-    pub sent_datagrams: u64,
-    /// Given to the kernel and not taken.
-    pub lost_sending: u64,
-    /// Handed to another worker, and lost on the way there.
-    pub forwarded: u64,
-    pub lost_forwarding: u64,
-    /// Handed to the process before, and lost on the way there.
-    pub handed_back: u64,
-    pub lost_handing_back: u64,
-    /// Clients that began, that had to show their address first, and that were not let in.
-    pub accepted: u64,
-    pub retried: u64,
-    pub refused: u64,
-    pub ignored: u64,
-    /// Handshakes whose first message was not good enough.
-    pub rejected: u64,
 }
 
 /// Whom a datagram is for.
@@ -188,6 +168,7 @@ impl EndpointCore {
     /// that have no connection.
     pub(super) fn receive(&mut self, now: Instant, datagram: ReceivedDatagram, sink: &mut impl PacketSink) {
         self.counters.received_datagrams += 1;
+        self.counters.received_bytes += datagram.bytes.len() as u64;
         let local = datagram.local.map(|local| local.ip);
         let ecn = EcnCodepoint::from_bits(datagram.ecn);
         self.answer.clear();
@@ -370,7 +351,7 @@ impl EndpointCore {
             let next = state.connection.poll_transmit(now, MAX_SEGMENTS, &mut self.outgoing.bytes);
             let Some(transmit) = next else { break };
             *calls += 1;
-            self.counters.sent_datagrams += datagrams_of(&transmit);
+            self.count_sent(&transmit);
             if !self.outgoing.send(&transmit, sink) {
                 connection.touch();
                 flushed = Flushed::Blocked;
@@ -419,9 +400,14 @@ impl EndpointCore {
     }
 
     fn send_answer(&mut self, transmit: &Transmit, sink: &mut impl PacketSink) {
-        self.counters.sent_datagrams += 1;
+        self.count_sent(transmit);
         let bytes = self.answer.get(..transmit.size).unwrap_or_default();
         self.outgoing.send_answer(transmit, bytes, sink);
+    }
+
+    fn count_sent(&mut self, transmit: &Transmit) {
+        self.counters.sent_datagrams += datagrams_of(transmit);
+        self.counters.sent_bytes += transmit.size as u64;
     }
 
     /// Closes all connections with a code of the application; [`EndpointCore::flush`] tells the peers.
@@ -432,11 +418,6 @@ impl EndpointCore {
             }
         }
     }
-}
-
-fn datagrams_of(transmit: &Transmit) -> u64 {
-    let segment = transmit.segment_size.unwrap_or(transmit.size).max(1);
-    transmit.size.div_ceil(segment) as u64
 }
 
 #[cfg(test)]

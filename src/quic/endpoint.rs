@@ -34,8 +34,8 @@ use crate::quic::admission::Admit;
 use crate::quic::connection_id::ConnectionIds;
 use crate::quic::core::Addressee;
 use crate::quic::core::EndpointCore;
-use crate::quic::core::EndpointCounters;
 use crate::quic::core::Flushed;
+use crate::quic::counters::EndpointCounters;
 use crate::quic::forwarding::ReceivedDatagram;
 use crate::quic::forwarding::SteeredGroup;
 use crate::quic::outgoing::PacketSink;
@@ -185,6 +185,11 @@ impl QuicEndpoint {
     /// Connections that are not forgotten: one that is closed is remembered for some round trips.
     pub fn connections(&self) -> usize {
         self.tasks.core.borrow().open()
+    }
+
+    /// Datagrams that found the queue of the socket full, since it is there; modulo 2^32.
+    pub fn dropped(&self) -> u32 {
+        self.tasks.socket.dropped()
     }
 
     /// What was counted so far.

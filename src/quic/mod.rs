@@ -8,6 +8,7 @@ pub mod admission;
 pub mod connection;
 pub mod connection_id;
 mod core;
+pub mod counters;
 pub mod end;
 pub mod endpoint;
 pub mod forwarding;

@@ -41,7 +41,7 @@ impl Outgoing {
                 false
             }
             Taken::Lost => {
-                self.lost += 1;
+                self.lost += datagrams_of(transmit);
                 true
             }
             Taken::Yes => true,
@@ -56,11 +56,11 @@ impl Outgoing {
     /// Sends what the endpoint answers by itself. What the kernel does not take is lost: the client will ask again.
     pub(super) fn send_answer(&mut self, transmit: &Transmit, bytes: &[u8], sink: &mut impl PacketSink) {
         if self.try_send(transmit, bytes, sink) != Taken::Yes {
-            self.lost += 1;
+            self.lost += datagrams_of(transmit);
         }
     }
 
-    /// What was lost since this was last called.
+    /// The datagrams that were lost since this was last called, at most: of some that leave together, a part may have left.
     pub(super) fn take_lost(&mut self) -> u64 {
         std::mem::take(&mut self.lost)
     }
@@ -73,6 +73,12 @@ impl Outgoing {
             transmit.src_ip.map(|ip| LocalAddress { ip, interface: interface_of(transmit.destination) });
         sink.send(&Datagrams { bytes, segment, ecn }, transmit.destination, from)
     }
+}
+
+/// How many there are in what leaves in one system call.
+pub(super) fn datagrams_of(transmit: &Transmit) -> u64 {
+    let segment = transmit.segment_size.unwrap_or(transmit.size).max(1);
+    transmit.size.div_ceil(segment) as u64
 }
 
 /// A link-local peer is behind the interface that its address names.

@@ -15,6 +15,9 @@ use crate::telemetry::counters::Gauge;
 use crate::telemetry::histogram::Distribution;
 use crate::telemetry::histogram::Histogram;
 use crate::telemetry::histogram::micros;
+use crate::telemetry::quic_counters::QuicCounters;
+use crate::telemetry::quic_counters::QuicEvent;
+use crate::telemetry::quic_counters::QuicTotals;
 use crate::telemetry::word_counters::WordCounters;
 
 /// What all workers have counted. Each worker writes what is its own.
@@ -34,6 +37,8 @@ struct OwnListenerCounters {
     in_flight: Gauge,
     /// Only listeners of UDP have them.
     datagrams: OnceLock<Box<OwnDatagramCounters>>,
+    /// Only those that speak HTTP/3.
+    quic: OnceLock<Box<QuicCounters>>,
 }
 
 /// What became of datagrams.
@@ -125,6 +130,16 @@ impl ListenerCounters {
         }
     }
 
+    /// Counts what has happened at a socket of QUIC, and the bytes of its datagrams.
+    pub fn quic(&self, worker: usize, events: &[(QuicEvent, u64)], bytes: ByteTotals) {
+        if let Some(own) = self.0.own(worker) {
+            let quic = own.quic.get_or_init(Box::default);
+            events.iter().for_each(|(event, count)| quic.add(*event, *count));
+            own.traffic.received(bytes.received as usize);
+            own.traffic.sent(bytes.sent as usize);
+        }
+    }
+
     /// Counts a handshake that failed for this reason.
     pub fn failed_handshake(&self, worker: usize, reason: &'static str) {
         if let Some(own) = self.0.own(worker) {
@@ -155,6 +170,7 @@ impl ListenerCounters {
                 totals.datagrams.sent += own.sent.get();
                 own.dropped.add_to(&mut totals.datagrams.dropped);
             }
+            own.quic.get().into_iter().for_each(|own| own.add_to(&mut totals.quic));
         }
         totals.handshake_time = Distribution::of(self.0.all().map(|own| &own.handshake_time));
         totals.traffic = self.0.all().map(|own| own.traffic.totals()).sum();
@@ -174,6 +190,9 @@ impl ListenerCounters {
         }
         for (direction, count) in [("received", totals.datagrams.received), ("sent", totals.datagrams.sent)] {
             carried.add(format!("datagrams.{direction}"), count);
+        }
+        for event in QuicEvent::ALL {
+            carried.add(format!("quic.{}", event.as_str()), totals.quic.of(event));
         }
         let words = [
             ("failed", &totals.failed_handshakes),
@@ -215,6 +234,7 @@ impl ListenerCounters {
                 ["lost", word] => {
                     before.datagrams.get_or_init(Box::default).dropped.add_carried(word, count);
                 }
+                ["quic", word] => before.quic.get_or_init(Box::default).add_carried(word, count),
                 ["bytes", direction] => before.traffic.add_carried(direction, count),
                 ["handshake_bytes", direction] => before.handshake_traffic.add_carried(direction, count),
                 ["handshake", part] => before.handshake_time.add_carried(part, count),
@@ -248,6 +268,7 @@ pub struct ListenerTotals {
     /// Requests under way at present.
     pub in_flight: u64,
     pub datagrams: DatagramTotals,
+    pub quic: QuicTotals,
 }
 
 /// What became of datagrams.
@@ -281,18 +302,23 @@ mod tests {
             counters.datagrams_received(worker, 3, 30);
             counters.datagrams_sent(worker, 2, 20);
             counters.datagrams_dropped(worker, "session_limit", 4);
+            counters.quic(worker, &[(QuicEvent::Retried, 5)], ByteTotals { received: 7, sent: 8 });
         }
+        let mut quic = QuicTotals::default();
+        QuicCounters::default().add_to(&mut quic);
+        quic.0.extend([(QuicEvent::Retried, 10)]);
         let expected = ListenerTotals {
             accepted: 2,
             handshakes: [[0, 0], [1, 1]],
             failed_handshakes: BTreeMap::from([("tls_unknown_ca", 2)]),
             reasons: BTreeMap::from([("no_backend", 1), ("no_route", 3)]),
-            traffic: ByteTotals { received: 60, sent: 40 },
+            traffic: ByteTotals { received: 74, sent: 56 },
             datagrams: DatagramTotals {
                 received: 6,
                 sent: 4,
                 dropped: BTreeMap::from([("session_limit", 8)]),
             },
+            quic,
             ..ListenerTotals::default()
         };
         let totals = counters.totals();

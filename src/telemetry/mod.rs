@@ -31,6 +31,7 @@ pub mod log_writer;
 pub mod operator;
 pub mod otlp;
 mod protobuf;
+pub mod quic_counters;
 pub mod reason;
 pub mod record;
 pub mod relay_counters;

@@ -90,7 +90,7 @@ families! {
     CLIENT_BYTES = counter(
         "ringway_client_bytes_total",
         &["listener", "direction"],
-        "Bytes received from clients and sent to them on the wire, so with TLS, handshakes left out",
+        "Bytes received from clients and sent to them on the wire, so with TLS, handshakes left out, save those of QUIC",
     );
     DATAGRAMS = counter(
         "ringway_datagrams_total",
@@ -101,6 +101,27 @@ families! {
         "ringway_datagrams_dropped_total",
         &["listener", "reason"],
         "Datagrams of clients or backends that were lost here",
+    );
+    QUIC_DATAGRAMS = counter(
+        "ringway_quic_datagrams_total",
+        &["listener", "direction"],
+        "Datagrams of QUIC received from clients and sent to them",
+    );
+    QUIC_HANDED_ON = counter(
+        "ringway_quic_datagrams_handed_on_total",
+        &["listener", "to"],
+        "Datagrams of QUIC that came at a socket whose worker does not have their connection, and went on to the worker or process that does",
+    );
+    QUIC_LOST = counter(
+        "ringway_quic_datagrams_lost_total",
+        &["listener", "reason"],
+        "Datagrams of QUIC that were lost here",
+    );
+    QUIC_HANDSHAKES = counter(
+        "ringway_quic_handshakes_total",
+        &["listener", "outcome"],
+        "Attempts of clients of QUIC to begin, by what became of them: accepted, retried with proof of their address, refused, ignored, \
+         or rejected for their first message",
     );
     ACCEPTED = counter("ringway_connections_accepted_total", &["listener"], "Connections that were accepted");
     REFUSED = counter(

@@ -8,6 +8,7 @@ use crate::snapshot::Listener;
 use crate::snapshot::Snapshot;
 use crate::telemetry::listener_counters::HandshakeVersion;
 use crate::telemetry::listener_counters::ListenerTotals;
+use crate::telemetry::quic_counters::QuicEvent;
 
 /// The values of the label `direction`.
 pub(super) fn directions(bytes: ByteTotals) -> [(&'static str, u64); 2] {
@@ -27,6 +28,7 @@ pub(super) fn collect(snapshot: &Snapshot, out: &mut Exposition) {
     of_handshakes(&counted, out);
     of_requests(&counted, out);
     of_datagrams(&counted, out);
+    of_quic(&counted, out);
 }
 
 fn of_datagrams(counted: &[CountedListener<'_>], out: &mut Exposition) {
@@ -41,6 +43,26 @@ fn of_datagrams(counted: &[CountedListener<'_>], out: &mut Exposition) {
         let each = totals.datagrams.dropped.iter();
         each.for_each(|(reason, count)| dropped.count(&[&listener.name, reason], *count));
     }
+}
+
+fn of_quic(counted: &[CountedListener<'_>], out: &mut Exposition) {
+    let kinds: [(&'static Family, &[QuicEvent]); 4] = [
+        (&families::QUIC_DATAGRAMS, &QuicEvent::DATAGRAMS),
+        (&families::QUIC_HANDED_ON, &QuicEvent::HANDED_ON),
+        (&families::QUIC_LOST, &QuicEvent::LOST),
+        (&families::QUIC_HANDSHAKES, &QuicEvent::HANDSHAKES),
+    ];
+    for (family, events) in kinds {
+        let mut samples = out.family(family);
+        for (listener, totals) in counted.iter().filter(|(listener, _)| speaks_quic(listener)) {
+            let each = events.iter();
+            each.for_each(|event| samples.count(&[&listener.name, event.as_str()], totals.quic.of(*event)));
+        }
+    }
+}
+
+fn speaks_quic(listener: &Listener) -> bool {
+    listener.http().is_some_and(|http| http.quic.is_some())
 }
 
 fn of_connections(counted: &[CountedListener<'_>], out: &mut Exposition) {

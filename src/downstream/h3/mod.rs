@@ -13,5 +13,6 @@ mod listener;
 mod reply;
 mod shared;
 pub mod socket;
+mod socket_counts;
 mod stream;
 mod unidirectional;

@@ -5,9 +5,12 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
+use std::rc::Weak;
 use std::time::Duration;
 
 use crate::downstream::h3::listener::QuicAccepting;
+use crate::downstream::h3::socket_counts::SocketCounts;
+use crate::net::task;
 use crate::net::udp::listening::ListeningUdp;
 use crate::net::udp::receive::ReceiveArena;
 use crate::proto::h3::fault::ErrorCode;
@@ -25,10 +28,14 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_millis(200);
 /// How often it is asked whether the connections of a socket that is to be closed are over.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
+/// How often the counters of the listener hear what was counted at a socket.
+const TELL_INTERVAL: Duration = Duration::from_secs(1);
+
 /// See the module.
 pub struct QuicSocket {
     accepting: Rc<QuicAccepting>,
     endpoint: QuicEndpoint,
+    counts: SocketCounts,
 }
 
 /// Where a socket stands.
@@ -71,11 +78,22 @@ impl QuicSocket {
             handshakes: worker.handshakes.clone(),
             arena,
         })?;
-        Ok(Rc::new(QuicSocket { accepting, endpoint }))
+        let counts = SocketCounts::new(&endpoint);
+        let socket = Rc::new(QuicSocket { accepting, endpoint, counts });
+        task::spawn(tell_counts(Rc::downgrade(&socket), Rc::clone(worker)));
+        Ok(socket)
     }
 
     pub fn hand_to(&self, listener: usize) {
         self.accepting.listener.set(listener);
+    }
+
+    /// Has the counters of the listener know what was counted here.
+    fn tell_counts(&self, worker: &Worker) {
+        let snapshot = worker.snapshot();
+        if let Some(listener) = snapshot.listener(self.accepting.listener.get()) {
+            self.counts.tell(&self.endpoint, listener, worker.index);
+        }
     }
 
     /// Another descriptor of the socket, for a process that is to receive on it.
@@ -137,5 +155,14 @@ impl QuicSocket {
         let told = pin!(self.endpoint.end(ErrorCode::NoError.to_wire() as u32, b""));
         // Who cannot be told finds out.
         drop(deadline.guard(told).await);
+    }
+}
+
+/// Tells what is counted at a socket as long as it is there.
+async fn tell_counts(socket: Weak<QuicSocket>, worker: Rc<Worker>) {
+    while let Some(socket) = socket.upgrade() {
+        socket.tell_counts(&worker);
+        drop(socket);
+        worker.timers.sleep(TELL_INTERVAL).await;
     }
 }

@@ -70,6 +70,7 @@ mod http3_connections;
 mod http3_faults;
 mod http3_lifetime;
 mod http3_limits;
+mod http3_metrics;
 mod http3_pressure;
 mod http3_requests;
 mod https_backends;

@@ -92,7 +92,12 @@ impl UdpClient {
     }
 
     pub(crate) fn send(&self, bytes: impl AsRef<[u8]>) {
-        self.0.send(bytes.as_ref()).expect("it can be sent");
+        self.try_send(bytes).expect("it can be sent");
+    }
+
+    /// The same where nobody may be there any more.
+    pub(crate) fn try_send(&self, bytes: impl AsRef<[u8]>) -> std::io::Result<usize> {
+        self.0.send(bytes.as_ref())
     }
 
     /// The next answer.

@@ -21,10 +21,8 @@ pub enum Reason {
     ClientTls(&'static str),
     /// The PROXY header of a client is missing or broken; the word says how. Only logged.
     ClientProxy(&'static str),
-    /// A client broke the rules of HTTP/2, or went beyond its limits; the word says how. Only logged.
-    ClientHttp2(&'static str),
-    /// The same of HTTP/3.
-    ClientHttp3(&'static str),
+    /// A client broke the rules of HTTP/2 or HTTP/3, or went beyond their limits; the word says how. Only logged.
+    ClientProtocol(&'static str),
     MethodNotAllowed,
     /// An OPTIONS request that may go no further was answered.
     FinalRecipient,
@@ -132,8 +130,7 @@ impl Reason {
             | Reason::BadResponse(word)
             | Reason::ClientTls(word)
             | Reason::ClientProxy(word)
-            | Reason::ClientHttp2(word)
-            | Reason::ClientHttp3(word)
+            | Reason::ClientProtocol(word)
             | Reason::ClientFault(word)
             | Reason::UpstreamTls(word) => word,
             Reason::AccessDenied => "access_denied",
@@ -200,11 +197,9 @@ impl Reason {
             Reason::BadRequest(_, status) | Reason::RateLimited(_, status) | Reason::Maintenance(status) => {
                 status
             }
-            Reason::PlainHttp
-            | Reason::ClientTls(_)
-            | Reason::ClientProxy(_)
-            | Reason::ClientHttp2(_)
-            | Reason::ClientHttp3(_) => 400,
+            Reason::PlainHttp | Reason::ClientTls(_) | Reason::ClientProxy(_) | Reason::ClientProtocol(_) => {
+                400
+            }
             Reason::FinalRecipient | Reason::Preflight => 204,
             Reason::PasswordRequired | Reason::WrongPassword => 401,
             Reason::AccessDenied | Reason::ForwardAuthDenied | Reason::OriginDenied => 403,

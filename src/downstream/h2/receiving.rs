@@ -235,7 +235,7 @@ impl Shared {
     fn record_fault(&self, fault: Fault) {
         let snapshot = self.worker.snapshot();
         let Some(terms) = snapshot.listener(self.connection.listener()) else { return };
-        let reason = Reason::ClientHttp2(fault.reason());
+        let reason = Reason::ClientProtocol(fault.reason());
         let codec = self.codec.borrow();
         let head = if fault.is_of_head() { codec.partial_head() } else { PartialHead::default() };
         if let Some(origin) = self.origin(terms) {

@@ -289,7 +289,7 @@ impl Http3Shared {
     /// It has ended by itself. What the client did against QUIC is told, as is what it does against HTTP/3.
     pub(super) fn note_end(&self, end: QuicEnd) {
         if let QuicEnd::Violation(_) = end {
-            self.record_as(Reason::ClientHttp3(end.as_str()), &PartialHead::default());
+            self.record_as(Reason::ClientProtocol(end.as_str()), &PartialHead::default());
         }
     }
 
@@ -304,7 +304,7 @@ impl Http3Shared {
     pub(super) fn record(&self, fault: Fault) {
         let codec = self.codec.borrow();
         let head = if fault.scope() == Scope::Stream { codec.partial_head() } else { PartialHead::default() };
-        self.record_as(Reason::ClientHttp3(fault.reason()), &head);
+        self.record_as(Reason::ClientProtocol(fault.reason()), &head);
     }
 
     fn record_as(&self, reason: Reason, head: &PartialHead<'_>) {

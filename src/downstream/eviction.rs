@@ -86,5 +86,5 @@ fn evict(count: usize, is_meant: impl Fn(Tag) -> bool, worker: &Worker) -> usize
 
 /// Connections of the listener with this slot.
 fn is_of(listener: usize) -> impl Fn(Tag) -> bool {
-    move |tag| tag == Tag::Listener(listener as u32)
+    move |tag| matches!(tag, Tag::Listener(slot) | Tag::QuicListener(slot) if slot as usize == listener)
 }

@@ -84,6 +84,8 @@ pub enum Tag {
     None,
     /// The slot of a listener.
     Listener(u32),
+    /// The same, of a connection of QUIC.
+    QuicListener(u32),
     /// The slot of a backend.
     Backend(u32),
 }

@@ -23,6 +23,8 @@ pub type Serve = Box<dyn FnOnce(Result<QuicConnection, HandshakeError>)>;
 /// What becomes of a newcomer.
 pub enum Admission {
     Serve(Serve),
+    /// It has to show that it receives at its address, and is asked for again then (RFC 9000 §8.1.2).
+    Retry,
     /// It is told so, and may try something else at once.
     Refuse,
     /// It hears nothing.

@@ -141,6 +141,11 @@ impl EndpointCore {
         if is_old { Addressee::Predecessor } else { Addressee::Own }
     }
 
+    /// Whether the process before still has connections.
+    pub(super) fn has_predecessor(&self) -> bool {
+        self.predecessor.as_ref().is_some_and(|known| !known.is_gone())
+    }
+
     /// Hands what comes for connections of the process before to it.
     pub(super) fn follow(&mut self, predecessor: QuicPredecessor) {
         self.predecessor = Some(predecessor);
@@ -207,14 +212,18 @@ impl EndpointCore {
                     self.work.acceptor.wake();
                     return;
                 }
-                self.counters.retried += 1;
-                self.answer.clear();
-                match self.endpoint.retry(incoming, &mut self.answer) {
-                    Ok(transmit) => self.send_answer(&transmit, sink),
-                    Err(error) => self.endpoint.ignore(error.into_incoming()),
-                }
+                self.retry(incoming, sink);
             }
             _ => self.refuse(incoming, sink),
+        }
+    }
+
+    fn retry(&mut self, incoming: Incoming, sink: &mut impl PacketSink) {
+        self.counters.retried += 1;
+        self.answer.clear();
+        match self.endpoint.retry(incoming, &mut self.answer) {
+            Ok(transmit) => self.send_answer(&transmit, sink),
+            Err(error) => self.endpoint.ignore(error.into_incoming()),
         }
     }
 
@@ -238,6 +247,7 @@ impl EndpointCore {
         };
         let serve = match (self.admit)(&newcomer) {
             Admission::Serve(serve) => serve,
+            Admission::Retry => return self.retry(incoming, sink),
             Admission::Refuse => return self.refuse(incoming, sink),
             Admission::Ignore => {
                 self.counters.ignored += 1;

@@ -169,6 +169,11 @@ impl QuicEndpoint {
         Ok(())
     }
 
+    /// Whether the process before still has connections, of which it hears by us.
+    pub fn has_predecessor(&self) -> bool {
+        self.tasks.core.borrow().has_predecessor()
+    }
+
     /// What tells the socket from all others of the host, whichever process has it.
     ///
     /// # Errors

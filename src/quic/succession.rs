@@ -62,7 +62,11 @@ impl QuicPredecessor {
         !is_over(self.since, now) && destination_of(datagram).is_some_and(|id| self.beginnings.contains(id))
     }
 
-    /// Hands a datagram to it; false if it is gone.
+    pub(super) fn is_gone(&self) -> bool {
+        self.way.is_closed()
+    }
+
+    /// Hands a datagram to it.
     pub(super) fn take(&self, datagram: &ReceivedDatagram) -> Handed {
         let ReceivedDatagram { bytes, peer, local, ecn } = datagram;
         self.way.send(&HandedDatagram { bytes, peer: *peer, local: *local, ecn: *ecn })

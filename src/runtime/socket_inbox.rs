@@ -279,15 +279,24 @@ impl SocketInbox {
     /// Ends idle connections of listeners that were removed.
     fn let_go(&self, snapshot: &Snapshot) {
         for listener in snapshot.listeners.iter().flatten().filter(|listener| listener.is_leaving()) {
-            let tag = Tag::Listener(listener.slot as u32);
-            self.worker.timers.shorten_tagged(tag, IDLE_GRACE, Shorten::Drainable);
+            for tag in [Tag::Listener(listener.slot as u32), Tag::QuicListener(listener.slot as u32)] {
+                self.worker.timers.shorten_tagged(tag, IDLE_GRACE, Shorten::Drainable);
+            }
         }
+    }
+}
+
+/// Waits until processes before have no connections of QUIC any more.
+pub(super) async fn outlive_predecessors(quic: &QuicSockets, worker: &Worker) {
+    let sockets = quic.borrow().clone();
+    for socket in sockets {
+        socket.outlive_predecessor(worker).await;
     }
 }
 
 /// Tells all clients of QUIC that their connections are over.
 pub(super) async fn end_all(quic: &QuicSockets, worker: &Worker) {
-    let sockets = quic.take();
+    let sockets = quic.borrow().clone();
     for socket in sockets {
         socket.end(worker).await;
     }
@@ -296,6 +305,8 @@ pub(super) async fn end_all(quic: &QuicSockets, worker: &Worker) {
 /// Lets nobody begin there any more, and closes it when its connections are over.
 fn close_later(socket: Rc<QuicSocket>, quic: &QuicSockets, worker: &Rc<Worker>) {
     socket.begin_drain();
+    let tag = Tag::QuicListener(socket.listener() as u32);
+    worker.timers.shorten_tagged(tag, IDLE_GRACE, Shorten::Drainable);
     let (quic, worker) = (Rc::clone(quic), Rc::clone(worker));
     task::spawn(async move {
         socket.drained(&worker).await;

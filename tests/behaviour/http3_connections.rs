@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 #[test]
-fn a_client_that_moves_stays_connected_and_is_known_by_its_new_address() {
+fn a_client_that_moves_stays_connected_and_is_known_by_the_address_that_it_has_shown() {
     let (backend, received) = recording();
     let ringway = Scenario::of(&backend)
         .http3()
@@ -18,14 +18,16 @@ fn a_client_that_moves_stays_connected_and_is_known_by_its_new_address() {
         .start();
     let mut clients: Vec<_> = (0..4).map(|_| Http3::connect(ringway.address())).collect();
     for (number, client) in clients.iter_mut().enumerate() {
-        let mut ports = Vec::new();
+        let port = client.quic.local_address().port();
+        let mut heads = Vec::new();
         for is_known in [true, false, true, false] {
-            let address = client.quic.move_to_another_port(is_known).expect("there is a port");
+            client.quic.move_to_another_port(is_known).expect("there is a port");
             assert_eq!(client.get(&format!("/{number}")).status, 200);
             let (head, _) = received.try_iter().next().expect("the backend has it");
-            ports.push((head.text(), address.port()));
+            heads.push(head.text());
         }
-        for (head, port) in ports {
+        // One datagram makes QUIC change its way, and may be forged.
+        for head in heads {
             let line = format!("x-forwarded-client-srcport: {port}\r\n");
             assert!(head.to_ascii_lowercase().contains(&line), "{line} in {head}");
         }

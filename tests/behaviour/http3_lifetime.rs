@@ -44,6 +44,34 @@ fn a_stop_finishes_what_was_begun_and_says_goaway_in_two_steps() {
     assert_eq!(ringway.wait_for_exit(PATIENCE).code(), Some(0));
 }
 
+/// With requests all the time, too: nothing else would end such a connection before the time is up.
+#[test]
+fn a_connection_that_is_never_idle_is_told_to_end() {
+    let backend = Backend::echo_head();
+    let ringway = Scenario::of(&backend).http3().start();
+    let mut client = Http3::connect(ringway.address());
+    assert_eq!(client.get("/").status, 200);
+    ringway.signal("TERM");
+    let start = now();
+    while client.try_request("GET", "/", &[], true).is_ok() {
+        assert!(start.elapsed() < Duration::from_secs(5), "it goes on and on");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(farewell(&mut client).first(), Some(&LAST_REQUEST));
+}
+
+/// As one that is removed, a listener whose HTTP/3 is switched off ends its connections.
+#[test]
+fn connections_end_when_http3_is_switched_off() {
+    let backend = Backend::echo_head();
+    let scenario = || Scenario::of(&backend).http3();
+    let ringway = scenario().start();
+    let mut client = Http3::connect(ringway.address());
+    assert_eq!(client.get("/").status, 200);
+    ringway.reload(&scenario().text().replace("http3 = true", "http3 = false"));
+    assert_eq!(farewell(&mut client).first(), Some(&LAST_REQUEST));
+}
+
 #[test]
 fn a_request_that_meets_the_goaway_is_answered_or_may_be_sent_again() {
     let backend = backend();

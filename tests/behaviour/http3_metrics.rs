@@ -71,3 +71,13 @@ fn who_does_not_get_in_is_counted() {
     drop(ringway);
     assert!(!client.join().expect("it has ended"), "it is not let in");
 }
+
+/// A client that may be lying about its address takes no place from others.
+#[test]
+fn where_places_are_few_clients_show_their_address_first() {
+    let backend = Backend::echo_body();
+    let ringway = scenario(&backend).listener("max_connections = 10").start();
+    assert_eq!(Http3::connect(ringway.address()).get("/").status, 200);
+    let after = samples_with(&ringway, &handshakes("retried"), 1.0);
+    assert_eq!(after[&handshakes("accepted")], 1.0);
+}

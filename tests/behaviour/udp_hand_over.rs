@@ -155,6 +155,26 @@ fn a_new_process_that_fails_late_leaves_connections_of_quic_where_they_were() {
     clients.iter_mut().for_each(|client| assert_eq!(client.post("/", b"new").text(), "new"));
 }
 
+/// The process between has nothing left of its own, and stays for the sake of the first.
+#[test]
+fn a_download_by_quic_outlives_two_upgrades() {
+    const SIZE: usize = 4 << 20;
+    let backend = Backend::per_request(|peer, _, _| peer.respond("200 OK", &vec![b'x'; SIZE]));
+    let ringway = Scenario::of(&backend).http3().workers(2).table(ADMIN).start();
+    let mut client = Http3::with_windows(ringway.address(), 64 << 10, 64 << 10);
+    let stream = client.request("GET", "/", &[], true);
+    for part in 1..3 {
+        let arrived = client
+            .receive_until(|client| (client.stream(stream).body.len() > part * (SIZE >> 3)).then_some(()));
+        assert!(matches!(arrived, Ok(Some(()))), "{arrived:?}");
+        upgraded(&ringway);
+        assert_eq!(Http3::connect(ringway.address()).get("/").status, 200);
+    }
+    // Long enough for a process without connections to end.
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(client.response(stream).body.len(), SIZE);
+}
+
 #[test]
 fn a_socket_that_the_new_process_does_not_have_is_in_nobodys_way() {
     let backend = UdpBackend::echo("1:");

@@ -108,6 +108,10 @@ fn fix(kind: TransportKind, address: &SocketAddr, error: &io::Error) -> String {
     }
     let flags = if kind.is_over_udp() { "-lunp" } else { "-ltnp" };
     match error.kind() {
+        io::ErrorKind::AddrInUse if kind.is_over_udp() => format!(
+            "another process has port {port} over UDP (see: ss {flags} sport = :{port}), or connections of HTTP/3 from before a \
+             reload are not over yet, if it is this one; wait for them, stop it, or change the address"
+        ),
         io::ErrorKind::AddrInUse => {
             format!(
                 "another process has port {port} (see: ss {flags} sport = :{port}); stop it or change the address"

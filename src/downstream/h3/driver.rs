@@ -40,6 +40,13 @@ pub(in crate::downstream) async fn run(
     let Some(shared) = Http3Shared::new(quic, client, worker, deadline) else { return };
     task::spawn(control::run(Rc::clone(&shared)));
     loop {
+        // Also where requests come all the time.
+        if shared.leave.get() == Leave::No && shared.should_end() {
+            shared.announce_end();
+        }
+        if shared.leave.get() != Leave::No && is_over(&shared) {
+            return shared.close(ErrorCode::NoError);
+        }
         arm(&shared);
         let next = pin!(poll_fn(|cx| poll_next(&shared, cx)));
         match shared.deadline.guard(next).await {
@@ -94,7 +101,8 @@ fn take_request(
     if !shared.codec.borrow().admits(stream) {
         let code = ErrorCode::RequestRejected.to_wire() as u32;
         send.reset(code);
-        return recv.stop(code);
+        recv.stop(code);
+        return shared.note_early_end();
     }
     shared.note_stream(stream);
     spawner(NewStream { shared: Rc::clone(shared), send, recv });

@@ -92,6 +92,9 @@ impl QuicAccepting {
         if worker.is_draining() || listener.is_leaving() {
             return Admission::Refuse;
         }
+        if !newcomer.is_validated && has_places_to_lose(listener) {
+            return Admission::Retry;
+        }
         let second = worker.clock.wall(worker.clock.now()).as_secs();
         if listener.connection_rate.is_limited() && !listener.connection_rate.acquire(second) {
             return Admission::Refuse;
@@ -132,6 +135,13 @@ fn limits_of(http: &HttpListener) -> QuicLimits {
     }
 }
 
+/// Whether a client whose address may be forged could take a place from others.
+fn has_places_to_lose(listener: &Listener) -> bool {
+    listener.connections.limit().is_some()
+        || listener.client_connections.is_some()
+        || listener.connection_rate.is_limited()
+}
+
 /// What starts the tasks of streams, in memory that earlier ones left.
 fn spawner_of_streams(worker: &Rc<Worker>) -> RequestSpawner {
     let cache = Rc::new(FutureCache::default());
@@ -153,7 +163,7 @@ async fn serve(
 ) {
     let began = worker.clock.now();
     let deadline = worker.timers.deadline();
-    deadline.set_tag(Tag::Listener(client.listener() as u32));
+    deadline.set_tag(Tag::QuicListener(client.listener() as u32));
     let Some(facts) = Box::pin(shake_hands(&quic, &client, (&deadline, began), &worker)).await else {
         return;
     };

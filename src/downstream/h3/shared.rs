@@ -128,12 +128,11 @@ impl Http3Shared {
         self.worker.clock.now().millis()
     }
 
-    /// Where requests come from: the client may have moved (RFC 9000 §9).
+    /// Where requests come from: the address of the handshake. A client may move (RFC 9000 §9), but quinn-proto tells the new
+    /// address before the client has shown that it receives there, when one datagram from a forged one is enough.
     pub(super) fn origin<'o>(&'o self, listener: &'o Listener) -> Option<Origin<'o>> {
         let own = || self.quic.local_address().map(|address| (address, self.client.port).into());
-        let mut origin = self.client.origin(listener, own)?;
-        origin.peer = canonical(self.quic.peer_address());
-        Some(origin)
+        self.client.origin(listener, own)
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -229,7 +228,10 @@ impl Http3Shared {
 
     /// Whether the process or the listener wants to be rid of its connections.
     pub(super) fn should_end(&self) -> bool {
-        self.worker.is_draining() || self.client.term(&self.worker, Listener::is_leaving) != Some(false)
+        let is_over = |listener: &Listener| {
+            listener.is_leaving() || listener.http().is_none_or(|http| http.quic.is_none())
+        };
+        self.worker.is_draining() || self.client.term(&self.worker, is_over) != Some(false)
     }
 
     /// Shows a client that waits for a response that the connection is still there, and asks it for the same.
@@ -334,11 +336,6 @@ impl Drop for CountedRequest {
             shared.wake_driver();
         }
     }
-}
-
-/// An IPv4 client has an IPv4 address, whatever the socket.
-fn canonical(address: std::net::SocketAddr) -> std::net::SocketAddr {
-    (address.ip().to_canonical(), address.port()).into()
 }
 
 fn local_settings(listener: &HttpListener) -> Local {

@@ -25,7 +25,7 @@ use crate::worker::Worker;
 /// How long clients may take up that their connections are over; who does not hear it in time has to find out.
 const FAREWELL_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// How often it is asked whether the connections of a socket that is to be closed are over.
+/// How often it is asked whether connections are over.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How often the counters of the listener hear what was counted at a socket.
@@ -82,6 +82,11 @@ impl QuicSocket {
         let socket = Rc::new(QuicSocket { accepting, endpoint, counts });
         task::spawn(tell_counts(Rc::downgrade(&socket), Rc::clone(worker)));
         Ok(socket)
+    }
+
+    /// The slot of its listener.
+    pub fn listener(&self) -> usize {
+        self.accepting.listener.get()
     }
 
     pub fn hand_to(&self, listener: usize) {
@@ -143,6 +148,16 @@ impl QuicSocket {
     pub async fn drained(&self, worker: &Worker) {
         let deadline = worker.timers.deadline();
         while self.endpoint.connections() > 0 {
+            deadline.set(LOOK_INTERVAL);
+            drop(deadline.guard(pin!(std::future::pending::<()>())).await);
+        }
+    }
+
+    /// Waits until the process before has no connections any more: what comes for them, comes through us, also where another process
+    /// receives already.
+    pub async fn outlive_predecessor(&self, worker: &Worker) {
+        let deadline = worker.timers.deadline();
+        while self.endpoint.has_predecessor() {
             deadline.set(LOOK_INTERVAL);
             drop(deadline.guard(pin!(std::future::pending::<()>())).await);
         }

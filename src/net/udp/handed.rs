@@ -108,6 +108,18 @@ impl HandedSender {
     }
 }
 
+impl HandedSender {
+    /// Whether nobody is at the other end any more.
+    pub fn is_closed(&self) -> bool {
+        let mut nothing = [0; 1];
+        match rustix::net::recv(&self.0, &mut nothing, RecvFlags::DONTWAIT | RecvFlags::PEEK) {
+            Err(Errno::AGAIN | Errno::INTR) => false,
+            // Nothing comes this way.
+            Ok(_) | Err(_) => true,
+        }
+    }
+}
+
 impl HandedReceiver {
     /// Waits until something can be received.
     pub async fn ready(&self) -> io::Result<()> {

@@ -9,7 +9,6 @@ use std::task::Poll;
 use crate::downstream::h2::body::Body;
 use crate::downstream::h2::reply::Reply;
 use crate::downstream::h2::shared::Shared;
-use crate::downstream::multiplex::stream_state::StreamError;
 use crate::downstream::multiplex::stream_state::StreamState;
 use crate::downstream::multiplex::stream_state::Traits;
 use crate::exchange;
@@ -105,12 +104,7 @@ impl ClientWatch for ClientPresence<'_> {
     }
 
     fn cause(&self) -> Option<Reason> {
-        match self.state.error()? {
-            StreamError::Client => None,
-            StreamError::Fault(word) => Some(Reason::ClientFault(word)),
-            StreamError::Stalled => Some(Reason::ClientStalled),
-            StreamError::Connection => self.shared.end_reason.get(),
-        }
+        self.state.error()?.reason(self.shared.end_reason.get())
     }
 
     fn round_trip_us(&self) -> Option<u32> {

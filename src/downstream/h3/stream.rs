@@ -119,12 +119,7 @@ impl ClientWatch for ClientPresence<'_> {
     }
 
     fn cause(&self) -> Option<Reason> {
-        match self.halves.error()? {
-            StreamError::Client => None,
-            StreamError::Fault(word) => Some(Reason::ClientFault(word)),
-            StreamError::Stalled => Some(Reason::ClientStalled),
-            StreamError::Connection => self.shared.end_reason.get(),
-        }
+        self.halves.error()?.reason(self.shared.end_reason.get())
     }
 
     fn round_trip_us(&self) -> Option<u32> {

@@ -9,6 +9,7 @@ use crate::downstream::multiplex::inbox::Inbox;
 use crate::net::timer::Deadline;
 use crate::net::wake::WakerSlot;
 use crate::proto::h2::stream::StreamId;
+use crate::telemetry::reason::Reason;
 
 /// Why a stream ended before both sides had said all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,18 @@ pub(in crate::downstream) enum StreamError {
     Stalled,
     /// The whole connection ended.
     Connection,
+}
+
+impl StreamError {
+    /// What it means for the exchange; `of_connection` is why the connection ends. None: the client has just gone.
+    pub(in crate::downstream) fn reason(self, of_connection: Option<Reason>) -> Option<Reason> {
+        match self {
+            StreamError::Client => None,
+            StreamError::Fault(word) => Some(Reason::ClientFault(word)),
+            StreamError::Stalled => Some(Reason::ClientStalled),
+            StreamError::Connection => of_connection,
+        }
+    }
 }
 
 /// Where a stream stands in the queue for room in the output.

@@ -145,6 +145,7 @@ fn to_text(question: &Question, explanation: &Explanation) -> String {
     };
     let Explanation { client, listener, host, .. } = explanation;
     let mut lines = vec![format!("{what} from {client} at the listener \"{listener}\"")];
+    lines.extend(http3_line(explanation));
     if !host.is_empty() {
         lines.push(format!("{}  {host}", words.host));
     }
@@ -179,6 +180,19 @@ fn to_text(question: &Question, explanation: &Explanation) -> String {
         lines.push(NO_NAME.to_owned());
     }
     lines.join("\n")
+}
+
+/// By which listener the same request may come over HTTP/3.
+fn http3_line(explanation: &Explanation) -> Option<String> {
+    let Explanation { protocol, http3, quic_listener, .. } = explanation;
+    match (quic_listener, protocol.as_str()) {
+        (Some(name), _) => Some(format!(
+            "by TCP; over HTTP/3 the rules of the listener \"{name}\" hold: --listener {name} explains them"
+        )),
+        (None, "quic") => Some("by HTTP/3".to_owned()),
+        (None, _) if *http3 => Some("by TCP or by HTTP/3, to which the same rules apply".to_owned()),
+        (None, _) => None,
+    }
 }
 
 /// What is told of a connection that rules of TLS could not know.

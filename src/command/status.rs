@@ -24,6 +24,7 @@ use crate::control::admin::status::ListenerStatus;
 use crate::control::admin::status::MaintenanceStatus;
 use crate::control::admin::status::Status;
 use crate::control::admin::status::Usage;
+use crate::control::admin::status::protocol_label;
 use crate::telemetry::words::counted;
 
 /// The answer needs no other thread.
@@ -140,7 +141,7 @@ fn listeners(listeners: &[ListenerStatus]) -> TextTable {
     for listener in listeners {
         let cells = vec![
             (*listener.name).into(),
-            (*listener.protocol).into(),
+            protocol_label(&listener.protocol, listener.http3).into(),
             listener.connections.in_use.to_string().into(),
             or_dash(listener.connections.limit).into(),
             listener.refused.values().sum::<u64>().to_string().into(),
@@ -151,9 +152,10 @@ fn listeners(listeners: &[ListenerStatus]) -> TextTable {
             (false, true) => Some("disabled: it is not bound".to_owned()),
             (false, false) => None,
         };
+        let http3 = listener.quic_listener.as_ref().map(|name| format!("HTTP/3 at the listener {name}"));
         let refused = listener.refused.iter().filter(|(_, count)| **count > 0);
         let refused = refused.map(|(reason, count)| format!("{count} {reason}"));
-        table.add(cells, leaving.into_iter().chain(refused).collect::<Vec<_>>().join(", "));
+        table.add(cells, leaving.into_iter().chain(http3).chain(refused).collect::<Vec<_>>().join(", "));
     }
     table
 }
@@ -340,13 +342,16 @@ mod tests {
             "connections": {"in_use": 3, "limit": 14_904},
             "listeners": [
                 {"name": "web", "protocol": "https", "addresses": ["0.0.0.0:443", "[::]:443"],
-                 "connections": {"in_use": 3, "limit": null}, "leaving": false,
+                 "connections": {"in_use": 3, "limit": null}, "leaving": false, "http3": true,
                  "refused": {"access_denied": 12, "tls_unknown_name": 0}},
                 {"name": "dns", "protocol": "udp", "addresses": ["0.0.0.0:53"], "accepted": 120_345,
                  "connections": {"in_use": 7, "limit": null}, "refused": {},
                  "relayed": {"count": 120_338, "failed": 2, "retries": 2, "duration": {}},
                  "bytes": {"received": 7_654_321, "sent": 23_456_789_012_u64},
                  "datagrams": {"received": 125_000, "sent": 124_998, "dropped": {"send_queue_full": 2}}},
+                {"name": "shop", "protocol": "https", "addresses": ["0.0.0.0:8443"], "quic_listener": "fast",
+                 "refused": {"access_denied": 1}},
+                {"name": "fast", "protocol": "quic", "addresses": ["0.0.0.0:8443"], "http3": true},
                 {"name": "old", "protocol": "http", "addresses": ["0.0.0.0:80"],
                  "connections": {"in_use": 0, "limit": 5000}, "leaving": true},
             ],

@@ -15,6 +15,7 @@ use crate::control::admin::status::ListenerStatus;
 use crate::control::admin::status::RuleStatus;
 use crate::control::admin::status::Status;
 use crate::control::admin::status::TargetStatus;
+use crate::control::admin::status::protocol_label;
 
 /// The words of clouds' load balancers; `docs/admin.md` explains them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -47,6 +48,8 @@ struct ListenerNode {
     name: String,
     operating_status: OperatingStatus,
     protocol: String,
+    http3: bool,
+    quic_listener: Option<String>,
     addresses: Vec<String>,
     leaving: bool,
     disabled: bool,
@@ -222,6 +225,8 @@ impl ListenerNode {
                 false => OperatingStatus::above(below),
             },
             protocol: listener.protocol.to_string(),
+            http3: listener.http3,
+            quic_listener: listener.quic_listener.clone(),
             addresses: listener.addresses.clone(),
             leaving: listener.leaving,
             disabled: listener.disabled,
@@ -253,6 +258,9 @@ impl ListenerNode {
             remark: "what no rule takes".to_owned(),
             branches: vec![target.branch(groups, shown)],
         }));
+        let protocol = protocol_label(&self.protocol, self.http3);
+        let http3 = self.quic_listener.as_ref().map(|name| format!(", HTTP/3 at the listener {name}"));
+        let http3 = http3.unwrap_or_default();
         let leaving = match (self.leaving, self.disabled) {
             (true, _) => ", being removed",
             (false, true) => ", disabled",
@@ -261,7 +269,7 @@ impl ListenerNode {
         Branch {
             label: format!("listener {}", self.name),
             status: self.operating_status,
-            remark: format!("{} at {}{leaving}", self.protocol, self.addresses.join(" ")),
+            remark: format!("{protocol} at {}{http3}{leaving}", self.addresses.join(" ")),
             branches,
         }
     }
@@ -517,9 +525,10 @@ mod tests {
             "version": "0.1.0", "pid": 4711, "epoch": 2,
             "listeners": [
                 {"name": "plain", "protocol": "http", "addresses": ["0.0.0.0:80"], "redirect_port": 443},
-                {"name": "web", "protocol": "https", "addresses": ["0.0.0.0:443", "[::]:443"],
+                {"name": "web", "protocol": "https", "addresses": ["0.0.0.0:443", "[::]:443"], "http3": true,
                  "rules": [rule("api", &[("app", 80), ("b\u{1b}[0m", 20)]), rule("old", &[]), rule("shop", &[("shop", 1)])],
                  "default_group": "app"},
+                {"name": "shop", "protocol": "https", "addresses": ["0.0.0.0:8443"], "quic_listener": "fast"},
                 {"name": "gone", "protocol": "http", "addresses": ["0.0.0.0:81"], "leaving": true},
             ],
             "groups": [group("app", &["healthy", "unhealthy"]), group("b\u{1b}[0m", &["unchecked"]),

@@ -107,6 +107,10 @@ pub struct DisabledListener {
     pub protocol: &'static str,
     /// Where it would listen.
     pub addresses: Vec<SocketAddr>,
+    /// HTTP/3 would be served, be it beside HTTPS or alone.
+    pub http3: bool,
+    /// The QUIC listener that its clients would be told of.
+    pub quic_listener: Option<String>,
 }
 
 /// A backend whose drain has begun.
@@ -195,6 +199,8 @@ pub struct HttpListener {
     pub has_tcp: bool,
     /// HTTP/3 is spoken, over UDP.
     pub quic: Option<QuicTerms>,
+    /// The name of the QUIC listener to which clients may change over.
+    pub quic_listener: Option<String>,
     /// What responses tell of HTTP/3. None: nothing.
     pub alt_svc: Option<AltSvc>,
     /// Zero closes a connection after each response.

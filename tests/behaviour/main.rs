@@ -73,6 +73,7 @@ mod http3_limits;
 mod http3_metrics;
 mod http3_pressure;
 mod http3_requests;
+mod http3_seen;
 mod https_backends;
 mod identity_headers;
 mod interim_responses;

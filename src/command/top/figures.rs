@@ -73,6 +73,8 @@ pub(super) struct WorkerFigures {
 pub(super) struct ListenerFigures {
     pub(super) name: String,
     pub(super) protocol: Word,
+    pub(super) http3: bool,
+    pub(super) quic_listener: Option<String>,
     pub(super) leaving: bool,
     pub(super) disabled: bool,
     pub(super) connections: Usage,
@@ -204,6 +206,8 @@ impl ListenerFigures {
         ListenerFigures {
             name: listener.name.clone(),
             protocol: listener.protocol.clone(),
+            http3: listener.http3,
+            quic_listener: listener.quic_listener.clone(),
             leaving: listener.leaving,
             disabled: listener.disabled,
             connections: listener.connections.clone(),

@@ -15,6 +15,7 @@ use crate::command::top::figures::RelayFigures;
 use crate::command::top::figures::RequestFigures;
 use crate::command::top::figures::WorkerFigures;
 use crate::config::in_order;
+use crate::control::admin::status::protocol_label;
 
 /// A column: its title, and how many characters a screen has for it. The first column takes what is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +69,7 @@ const WORKER_HEADINGS: &[Heading] = &[
 const REASON_HEADINGS: &[Heading] = &[Heading::Words("REASON", 10), Heading::Number("REQ/S", 6)];
 const LISTENER_HEADINGS: &[Heading] = &[
     Heading::Words("LISTENER", 10),
-    Heading::Words("PROTO", 7),
+    Heading::Words("PROTO", 8),
     Heading::Number("CONNS", 6),
     Heading::Number("CONN/S", 6),
     Heading::Number("REFUSED", 7),
@@ -92,7 +93,7 @@ const GROUP_HEADINGS: &[Heading] = &[
 ];
 const LISTENER_BYTES_HEADINGS: &[Heading] = &[
     Heading::Words("LISTENER", 10),
-    Heading::Words("PROTO", 7),
+    Heading::Words("PROTO", 8),
     Heading::Number("CONNS", 6),
     Heading::Number("CONN/S", 6),
     Heading::Number("END/S", 6),
@@ -211,12 +212,12 @@ impl Pane {
     pub(super) fn of_listeners(figures: &Figures, shown: PaneColumns) -> Pane {
         let row = |listener: &ListenerFigures| {
             let protocol = match (listener.leaving, listener.disabled) {
-                (true, _) => "leaving",
-                (false, true) => "disabled",
-                (false, false) => &*listener.protocol,
+                (true, _) => "leaving".to_owned(),
+                (false, true) => "disabled".to_owned(),
+                (false, false) => protocol_label(&listener.protocol, listener.http3),
             };
             let of_connections = [
-                Figure::words(protocol),
+                Figure::words(&protocol),
                 Figure::count(listener.connections.in_use as u64),
                 Figure::rate(listener.accepted_per_second),
             ];

@@ -297,6 +297,7 @@ mod tests {
         let listener = |name: &str, scale| ListenerFigures {
             name: name.to_owned(),
             protocol: "https".into(),
+            http3: name == "web",
             connections: Usage { in_use: 1_200, limit: None },
             accepted_per_second: Some(31.0),
             refused_per_second: Some(0.0),

@@ -349,6 +349,8 @@ fn disabled_listener(listener: &DisabledListener) -> ListenerStatus {
     ListenerStatus {
         name: listener.name.clone(),
         protocol: listener.protocol.into(),
+        http3: listener.http3,
+        quic_listener: listener.quic_listener.clone(),
         addresses: compact(listener.addresses.iter().copied()),
         disabled: true,
         ..ListenerStatus::default()
@@ -368,6 +370,8 @@ fn listener(listener: &Listener, sums: &RouteSums<'_>) -> ListenerStatus {
     ListenerStatus {
         name: listener.name.clone(),
         protocol: listener.protocol_name().into(),
+        http3: http.is_some_and(|http| http.quic.is_some()),
+        quic_listener: http.and_then(|http| http.quic_listener.clone()),
         addresses: compact(listener.addresses.iter().copied()),
         connections: usage(&listener.connections),
         refused: in_order::map(

@@ -20,6 +20,7 @@ use crate::snapshot::group::Group;
 use crate::telemetry::histogram::Distribution;
 use crate::telemetry::listener_counters::DatagramTotals;
 use crate::telemetry::listener_counters::ListenerTotals;
+use crate::telemetry::quic_counters::QuicEvent;
 use crate::telemetry::relay_counters::RelayTotals;
 use crate::telemetry::worker_counters::WorkerCounters;
 use crate::telemetry::worker_counters::WorkerTotals;
@@ -119,6 +120,14 @@ pub(super) fn bytes(totals: ByteTotals) -> ByteCounts {
 
 /// What became of the datagrams of a listener; None where it has none.
 pub(super) fn datagrams(listener: &Listener, totals: &ListenerTotals) -> Option<DatagramStatus> {
+    if listener.http().is_some_and(|http| http.quic.is_some()) {
+        let lost = QuicEvent::LOST.iter().map(|event| (event.as_str().into(), totals.quic.of(*event)));
+        return Some(DatagramStatus {
+            received: totals.quic.of(QuicEvent::Received),
+            sent: totals.quic.of(QuicEvent::Sent),
+            dropped: in_order::map(lost),
+        });
+    }
     listener.datagram()?;
     let DatagramTotals { received, sent, dropped } = &totals.datagrams;
     let dropped = dropped.iter().map(|(reason, count)| ((*reason).into(), *count));

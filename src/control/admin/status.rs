@@ -212,8 +212,12 @@ pub struct Usage {
 #[serde(default)]
 pub struct ListenerStatus {
     pub name: String,
-    /// `http`, `https`, `tcp`, `tls` or `udp`.
+    /// `http`, `https`, `quic`, `tcp`, `tls` or `udp`.
     pub protocol: Word,
+    /// HTTP/3 is served at its addresses: beside `https`, or alone with `quic`.
+    pub http3: bool,
+    /// The QUIC listener to which clients of this one may change over.
+    pub quic_listener: Option<String>,
     pub addresses: Vec<String>,
     pub connections: Usage,
     /// Connections that were turned away, by the reason code of the access log.
@@ -226,7 +230,7 @@ pub struct ListenerStatus {
     pub relayed: Option<EndedConnections>,
     /// Received from clients and sent to them.
     pub bytes: Option<ByteCounts>,
-    /// None where the protocol is not `udp`.
+    /// None where nothing comes by UDP. Those of HTTP/3 are told once a second.
     pub datagrams: Option<DatagramStatus>,
     /// Requests, connections and sessions whose line in the access log has a reason, by that.
     pub reasons: BTreeMap<Word, u64>,
@@ -242,6 +246,12 @@ pub struct ListenerStatus {
     pub leaving: bool,
     /// It is not bound, because it is disabled.
     pub disabled: bool,
+}
+
+/// What a listener speaks, in a word: its protocol, and whether HTTP/3 is served beside it.
+pub fn protocol_label(protocol: &str, http3: bool) -> String {
+    let beside = if http3 && protocol == "https" { "+h3" } else { "" };
+    format!("{protocol}{beside}")
 }
 
 #[derive(Debug, Default, PartialEq, Deserialize, Serialize)]

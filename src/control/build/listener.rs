@@ -256,6 +256,7 @@ impl ListenerBuilder<'_> {
                 keys: Arc::clone(&self.parts.security.quic_keys),
                 generation: self.parts.security.quic_generation,
             }),
+            quic_listener: quic_listener(http, self.parts.config),
             alt_svc: self.alt_svc(http),
             idle_timeout: http.idle_timeout,
             client_header_timeout: http.client_header_timeout,
@@ -287,6 +288,11 @@ impl ListenerBuilder<'_> {
             series: RouteSeries::default(),
         }
     }
+}
+
+/// The name of the QUIC listener to which clients of another one may change over.
+pub(super) fn quic_listener(http: &config::HttpListener, config: &Config) -> Option<String> {
+    config.listeners.get(http.quic_listener?).map(|told| told.name.clone())
 }
 
 fn health_path(http: &config::HttpListener, registry: &Registry) -> Option<HealthPath> {

@@ -158,6 +158,8 @@ fn disabled_listeners(config: &Config) -> Vec<DisabledListener> {
         name: listener.name.clone(),
         protocol: listener.protocol_name(),
         addresses: listener.addresses.iter().map(|one| one.address).collect(),
+        http3: listener.http().is_some_and(|http| http.carriers.has_udp()),
+        quic_listener: listener.http().and_then(|http| listener::quic_listener(http, config)),
     };
     disabled.map(listener).collect()
 }

@@ -10,8 +10,12 @@ use crate::policy::router::RuleVerdict;
 #[serde(default)]
 pub struct Explanation {
     pub listener: String,
-    /// What is spoken there: `http`, `https`, `tcp`, `tls` or `udp`.
+    /// What is spoken there: `http`, `https`, `quic`, `tcp`, `tls` or `udp`.
     pub protocol: String,
+    /// HTTP/3 is served at its addresses: beside `https`, or alone with `quic`.
+    pub http3: bool,
+    /// The QUIC listener to which clients may change over, and whose rules then hold.
+    pub quic_listener: Option<String>,
     /// The client, as trusted proxies tell it.
     pub client: String,
     /// As rules compare them. Of a connection, the name that its TLS handshake asks for, and no path.

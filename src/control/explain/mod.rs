@@ -65,6 +65,8 @@ pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Explanation, 
     let mut explanation = Explanation {
         listener: listener.name.clone(),
         protocol: listener.protocol_name().to_owned(),
+        http3: http.quic.is_some(),
+        quic_listener: http.quic_listener.clone(),
         client: asked.client.address.to_string(),
         host: text(&asked.host),
         ..Explanation::default()
@@ -116,7 +118,7 @@ fn listener<'s>(snapshot: &'s Snapshot, question: &Question) -> Result<&'s Liste
     let port = question.port();
     let is_at_port = |listener: &&Arc<Listener>| listener.addresses.iter().any(|it| it.port() == port);
     let at_port: Vec<&Arc<Listener>> = fits.iter().copied().filter(is_at_port).collect();
-    match (at_port.as_slice(), fits.as_slice()) {
+    match (by_tcp(at_port).as_slice(), by_tcp(fits).as_slice()) {
         ([one], _) | ([], [one]) => Ok(one),
         (_, []) => Err("no listener speaks the scheme of this URL".to_owned()),
         (_, several) => {
@@ -124,6 +126,13 @@ fn listener<'s>(snapshot: &'s Snapshot, question: &Question) -> Result<&'s Liste
             Err(format!("several listeners fit: name one of {} with --listener", names.join(", ")))
         }
     }
+}
+
+/// Those that a client reaches that knows nothing but a URL: it comes by TCP, where that is listened at.
+fn by_tcp(listeners: Vec<&Arc<Listener>>) -> Vec<&Arc<Listener>> {
+    let has_tcp = |listener: &&Arc<Listener>| listener.http().is_some_and(|http| http.has_tcp);
+    let over_tcp: Vec<&Arc<Listener>> = listeners.iter().copied().filter(has_tcp).collect();
+    if over_tcp.is_empty() { listeners } else { over_tcp }
 }
 
 /// Explains the redirect of all requests, if the listener has one.

@@ -120,6 +120,10 @@ fn edit(
     headers: &Headers<'_>,
     response: &mut ResponseExplanation,
 ) {
+    if let Some(alt_svc) = &asked.http.alt_svc {
+        let value = String::from_utf8_lossy(alt_svc.value(false)).into_owned();
+        response.set_headers.push(("Alt-Svc".to_owned(), value));
+    }
     let Some(policy) = &asked.http.responses else { return };
     let own = rule.map(|rule| &rule.response_headers);
     let all = [Some(&policy.headers), own, taking.map(|rule| &rule.headers)];

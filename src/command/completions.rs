@@ -26,7 +26,7 @@ enum CompletedShell {
 
 /// Verbs whose first argument is a name, with what is named there.
 const NAMED: [(&str, &[&str], &str); 7] = [
-    ("listener", &["show", "enable", "disable", "delete", "copy"], "listener"),
+    ("listener", &["show", "update", "enable", "disable", "delete", "copy"], "listener"),
     ("group", &["show", "enable", "disable", "delete"], "group"),
     ("backend", &["remove", "weight", "drain"], "backend"),
     ("backend", &["list", "add"], "group"),
@@ -36,8 +36,9 @@ const NAMED: [(&str, &[&str], &str); 7] = [
 ];
 
 /// Options whose value is a name, of the verbs above.
-const NAMED_OPTIONS: [(&str, &str, &str); 6] = [
+const NAMED_OPTIONS: [(&str, &str, &str); 7] = [
     ("listener", "group", "group"),
+    ("listener", "quic-listener", "listener"),
     ("listener", "cert", "cert"),
     ("rule", "group", "group"),
     ("rule", "listener", "listener"),

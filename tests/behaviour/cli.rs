@@ -245,6 +245,41 @@ fn what_is_protected_is_changed_by_force_alone() {
 }
 
 #[test]
+fn http3_is_switched_on_and_off() {
+    let (_backend, ringway) = changeable();
+    let pair = Issuer::new("sites").server(&["a.example"]);
+    let [chain, key] = [("new.crt", &pair.certificate), ("new.key", &pair.key)].map(|(name, content)| {
+        let path = ringway.folder().join(name);
+        std::fs::write(&path, content).expect("it can be written");
+        path.display().to_string()
+    });
+    let create = "listener create --name secure --address 127.0.0.1:0 --group app --cert site";
+    said(&ringway, &format!("cert add site --chain {chain} --key {key}"));
+    said(&ringway, &format!("{create} --protocol https --http3"));
+    said(&ringway, &format!("{} --protocol quic", create.replace("secure", "fast")));
+    let listed = || said(&ringway, "listener list");
+    let rows = |expected: [&str; 2]| {
+        let listed = listed();
+        assert!(expected.iter().all(|row| listed.contains(row)), "{listed}");
+    };
+    rows(["fast    enabled  quic ", "secure  enabled  https+h3 "]);
+    said(&ringway, "listener update secure --quic-listener fast");
+    rows(["secure  enabled  https ", "  fast\n"]);
+    said(&ringway, "listener update secure --http3 true");
+    rows(["secure  enabled  https+h3 ", "  -\n"]);
+    said(&ringway, "listener update secure --http3 false --set idle_timeout=20s");
+    let shown = said(&ringway, "listener show secure");
+    assert!(shown.contains("idle_timeout = \"20s\"") && !shown.contains("http3"), "{shown}");
+    for (line, cure) in [
+        ("listener update secure", "add --set KEY=VALUE"),
+        ("listener create --name x --address 127.0.0.1:0 --protocol quic", "add --cert NAME"),
+    ] {
+        let ended = command(&ringway, &line.split(' ').collect::<Vec<_>>());
+        assert!(ended.code == Some(2) && ended.stderr.contains(cure), "{line}: {}", ended.stderr);
+    }
+}
+
+#[test]
 fn shells_complete_names_of_the_running_process() {
     let (_backend, ringway) = serving();
     let script = run(&["completions", "bash"]).stdout;

@@ -8,6 +8,7 @@ Prints `ok CASE` or `FAILED CASE: why` for each. Everything is done with the key
 import http.server
 import os
 import re
+import shutil
 import socket
 import socketserver
 import ssl
@@ -504,9 +505,58 @@ def udp_by_quick_create():
             expect(said == b"echo hello", f"{said!r}")
 
 
+def alt_svc(address):
+    """Where responses say that HTTP/3 is."""
+    code, said = curl("-i", f"https://{address}/")
+    expect(code == 0 and WELCOME in said, f"{code} {said}")
+    found = re.search(r'(?i)^alt-svc: h3=":(\d+)"; ma=86400\r?$', said, re.MULTILINE)
+    return found and found[1]
+
+
+def ask_by_http3(address):
+    """What ngtcp2's client gets, where it is installed."""
+    if not shutil.which("gtlsclient"):
+        return
+    host, port = place(address)
+    asked = subprocess.run(["gtlsclient", "--exit-on-all-streams-close", host, str(port), "https://www.test.com/"], capture_output=True, timeout=PATIENCE)
+    expect(b":status: 200" in asked.stdout + asked.stderr, f"{asked.stdout[-500:]} {asked.stderr[-500:]}")
+
+
+def quic_upgrade():
+    """A listener of QUIC, one for HTTPS that tells clients of it, and HTTP/3 at the addresses of the latter instead."""
+    with Procedure("quic") as procedure:
+        procedure.add_certificate()
+        procedure.begin_listener("fast", "quic")
+        page.press("Advanced settings")
+        for label, wanted in [("QUIC upgrade", False), ("HTTP/2", False), ("PROXY protocol header of clients", False), ("Trusted proxies", True)]:
+            expect(is_shown(label) == wanted, label)
+        procedure.next("Configure certificate")
+        fast = procedure.finish_listener("fast", '+protocol = "quic"', '+certificates = ["site"]', backend=clear_backend)
+        page.wait_text("HTTP/3 alone, over UDP.")
+        ask_by_http3(fast)
+        procedure.begin_listener("web")
+        expect(options("QUIC upgrade") == ["off", "same", "to fast"], "what HTTPS can be upgraded to")
+        page.choose("QUIC upgrade", "to fast")
+        procedure.next("Configure certificate")
+        web = procedure.finish_listener("web", '+quic_listener = "fast"', '+default_group = "app"')
+        page.wait_text("HTTP/3: clients are told of the listener fast.")
+        told = alt_svc(web)
+        expect(told == fast.rsplit(":", 1)[1], f"Alt-Svc tells of {told}, not of {fast}")
+        page.press("QUIC upgrade")
+        page.choose("QUIC upgrade", "same")
+        page.press("Save")
+        page.wait("!document.querySelector('dialog')", "the end of the dialog")
+        page.wait_text("HTTP/3 at the same addresses, over UDP.")
+        told = alt_svc(web)
+        expect(told == web.rsplit(":", 1)[1], f"Alt-Svc tells of {told}, not of {web}")
+        ask_by_http3(web)
+        procedure.view("Listeners")
+        page.wait_text("https+h3", "quic")
+
+
 CASES = [
     end_to_end_https, mutual_authentication, wizard, incomplete, quick_create, client_certificate_information, tcp_by_the_wizard, tls_by_the_wizard,
-    tls_passthrough, udp_by_quick_create,
+    tls_passthrough, udp_by_quick_create, quic_upgrade,
 ]
 
 try:

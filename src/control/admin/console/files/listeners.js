@@ -4,7 +4,10 @@ import { call, list, pathOf } from "./api.js";
 import { announce, button, choice, dialog, field, h, hashOf, link, offer, page, readOnlyNote, select, showProblem, table } from "./dom.js";
 import { classOf } from "./live.js";
 import { HOST_HINT, POLICIES, addressOf, choices, dnsNote, dnsSentence, placeFaults } from "./offers.js";
-import { LISTENER_KINDS, endsTls, fittingGroups, kindOf, protocolSettings, thingsOf, titleOf, usualPort, withProtocols } from "./protocols.js";
+import {
+  LISTENER_KINDS, UPGRADE_HINT, endsTls, fittingGroups, kindOf, protocolSettings, spokenText, thingsOf, titleOf, upgradeChoices, upgradeOf, upgradeSettings, usualPort,
+  withProtocols,
+} from "./protocols.js";
 import { deleteButton, nameFault, objectPage } from "./settings.js";
 
 /** What is said where a list is empty, with the way to the view that fills it; `leave` closes the dialog. */
@@ -106,14 +109,40 @@ function protection(object, again) {
   }));
 }
 
+/** Lets clients of a listener for HTTPS come by HTTP/3, or no more. */
+async function quicUpgrade(object, again) {
+  const { quicListeners } = await choices();
+  const upgrade = select(upgradeChoices(quicListeners), upgradeOf(object.settings));
+  dialog(`QUIC upgrade of ${object.name}`, [field("QUIC upgrade", upgrade, UPGRADE_HINT)], "Save", async () => {
+    const answer = await call("PATCH", pathOf("listeners", object.name), upgradeSettings(upgrade.value, null), { "If-Match": object.etag });
+    announce(answer.message || "The QUIC upgrade is saved.");
+    await again();
+  });
+}
+
+/** What is told of HTTP/3 on the page of a listener. */
+function http3Note(state) {
+  if (state?.quic_listener) {
+    return h("p", {}, "HTTP/3: clients are told of the listener ", link(state.quic_listener, "listeners", state.quic_listener), ".");
+  }
+  if (state?.protocol === "quic") {
+    return h("p", {}, "HTTP/3 alone, over UDP.");
+  }
+  return state?.http3 ? h("p", {}, "HTTP/3 at the same addresses, over UDP.") : null;
+}
+
 async function listenerPage(name, again) {
   const [known, status] = await Promise.all([call("GET", pathOf("listeners", name)), call("GET", "status")]);
   const [object] = withProtocols([known], status.listeners);
   const kind = kindOf(object.settings, object.protocol);
+  const state = status.listeners.find((listener) => listener.name === name && !listener.leaving);
   const wrong = h("div", {});
+  const upgrade = button("QUIC upgrade", "write", () => quicUpgrade(object, again).catch((error) => showProblem(wrong, error)));
   return objectPage("listeners", name, again, [
     wrong,
-    h("div", { class: "actions" }, enableButton(object, again, wrong), button("Copy", "write", () => copy(object, again), { "aria-label": `Copy ${name}` }), protection(object, again)),
+    h("div", { class: "actions" }, enableButton(object, again, wrong), button("Copy", "write", () => copy(object, again), { "aria-label": `Copy ${name}` }), protection(object, again),
+      kind === "https" ? upgrade : null),
+    http3Note(state),
     h("p", {}, kind === "udp" ? "A listener of UDP has no rules: its datagrams go to the default group." : link("Rules of this listener", "rules")),
     dnsNote(object.settings.address),
   ]);
@@ -130,7 +159,7 @@ export async function listeners({ rest, again }) {
     const word = state === undefined || state.disabled ? "disabled" : "serving";
     const tags = Object.entries(object.settings.tags ?? {}).map(([key, value]) => `${key}=${value}`);
     return [
-      link(object.name, "listeners", object.name), kindOf(object.settings, object.protocol) === "passthrough" ? "tls, passed through" : object.protocol, [state?.addresses ?? object.settings.address].flat().join(", "),
+      link(object.name, "listeners", object.name), kindOf(object.settings, object.protocol) === "passthrough" ? "tls, passed through" : spokenText(state ?? object), [state?.addresses ?? object.settings.address].flat().join(", "),
       h("span", { class: classOf(word) }, word), object.settings.default_group ?? "", [object.settings.description, ...tags].filter(Boolean).join("; "),
       h("div", { class: "actions" }, enableButton(object, again, wrong),
         button("Copy", "write", () => copy(object, again), { "aria-label": `Copy ${object.name}` }), deleteButton("listeners", object.name, again)),

@@ -17,6 +17,7 @@ export async function choices() {
   return {
     certificates: names(certificates), cas: names(cas), policies: [...names(policies), ...POLICIES],
     groups: withProtocols(groups, status.groups), listeners: names(listeners),
+    quicListeners: names(withProtocols(listeners, status.listeners).filter(({ protocol }) => protocol === "quic")),
   };
 }
 

@@ -3,6 +3,7 @@
 import { h, hashOf, page, showProblem, table } from "./dom.js";
 import { availabilityText, backendText, bytesText, classOf, durationText, follow, rateText } from "./live.js";
 import { isUnderMaintenance } from "./maintenance.js";
+import { spokenText } from "./protocols.js";
 
 const COLUMNS = ["What", "State", "Requests, connections", "4xx", "5xx, failed", "p50", "p99", "In", "Out"];
 const DAY_MS = 86_400_000;
@@ -110,7 +111,7 @@ export function treeRows(status, window) {
     const subject = `listener ${listener.leaving ? "leaving " : ""}${listener.name}`;
     const state = listenerState(listener);
     add({
-      key: subject, level: 0, kind: "listener", name: `${listener.name} (${listener.protocol} at ${listener.addresses.join(", ")})`,
+      key: subject, level: 0, kind: "listener", name: `${listener.name} (${spokenText(listener)} at ${listener.addresses.join(", ")})`,
       href: hashOf("listeners", listener.name), state, stateClass: classOf(state), figures: figures(window, subject),
     });
     for (const rule of listener.rules) {

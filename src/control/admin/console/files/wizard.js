@@ -4,7 +4,9 @@ import { call } from "./api.js";
 import { announce, button, changed, choice, field, h, hashOf, offer, page, problem, readOnlyNote, select, setHint, showFaults, waiting } from "./dom.js";
 import { groupForm } from "./group_form.js";
 import { HOST_HINT, POLICIES, addressOf, choices, dnsNote, dnsSentence, placeFaults } from "./offers.js";
-import { LISTENER_KINDS, endsTls, fittingGroups, isHttp, protocolSettings, titleOf, usualPort } from "./protocols.js";
+import {
+  LISTENER_KINDS, UPGRADE_HINT, endsTls, fittingGroups, isHttp, protocolSettings, titleOf, upgradeChoices, upgradeSettings, usualPort,
+} from "./protocols.js";
 import { addCa, addCertificate, sha1Note } from "./certificates.js";
 import { nameFault, summary } from "./settings.js";
 
@@ -57,10 +59,11 @@ function httpForm() {
   const trusted = h("textarea", { rows: 2, placeholder: "10.0.0.0/8" });
   const forwardedFor = select([["append", "Add"], ["remove", "Remove"], ["preserve", "Leave as it is"]], "append");
   const headers = HEADERS.map(([key, title, isUsual]) => ({ key, title, isUsual, box: tick(isUsual) }));
+  const http2Field = field("HTTP/2", http2);
   const own = CERTIFICATE_HEADERS.map(([key, title]) => ({ key, title, box: tick(), name: h("input", { "aria-label": `Name of ${title}`, placeholder: title, autocomplete: "off" }) }));
   const element = h("div", {},
     h("p", { class: "hint" }, "How long a backend may take to answer (then 504) is the response_timeout of the server group."),
-    field("HTTP/2", http2), choice("Compression", compression),
+    http2Field, choice("Compression", compression),
     field("Trusted proxies", trusted, "Retrieve client IP: networks whose X-Forwarded-For is believed, such as 10.0.0.0/8. 0.0.0.0/0 believes everybody."),
     h("fieldset", {}, h("legend", {}, "Headers for backends"), field("X-Forwarded-For", forwardedFor), headers.map(({ title, box }) => choice(title, box))),
     h("fieldset", {}, h("legend", {}, "Client certificate information"),
@@ -79,12 +82,15 @@ function httpForm() {
     }
     return Object.keys(wanted).length > 0 ? wanted : undefined;
   };
-  const settings = () => ({
-    http2: http2.value === "" ? undefined : http2.value === "true",
+  const adapt = (kind) => {
+    http2Field.hidden = kind === "quic";
+  };
+  const settings = (kind) => ({
+    http2: http2.value === "" || kind === "quic" ? undefined : http2.value === "true",
     compression: compression.checked || undefined,
     trusted_proxies: words(trusted.value).length > 0 ? words(trusted.value) : undefined, forwarded: forwarded(),
   });
-  return { element, settings };
+  return { element, adapt, settings };
 }
 
 const IDLE = {
@@ -115,13 +121,13 @@ function connectionForm() {
     const [usual, hint] = IDLE[isHttp(kind) ? "http" : kind] ?? IDLE.stream;
     idle.placeholder = usual;
     setHint(idle, hint);
-    headerField.hidden = kind === "udp";
+    headerField.hidden = kind === "udp" || kind === "quic";
     alpnField.hidden = kind !== "tls";
     ofUdp.hidden = kind !== "udp";
   };
   const settings = (kind) => ({
     idle_timeout: idle.value.trim() || undefined,
-    proxy_protocol: kind === "udp" ? undefined : header.value || undefined,
+    proxy_protocol: kind === "udp" || kind === "quic" ? undefined : header.value || undefined,
     alpn: kind === "tls" && words(alpn.value).length > 0 ? words(alpn.value) : undefined,
     ...(kind === "udp" ? { requests: number(requests), responses: number(responses) } : {}),
   });
@@ -137,8 +143,12 @@ function listenerStep(offered, changedKind) {
   const description = h("input", { autocomplete: "off" });
   const tags = h("textarea", { rows: 2, placeholder: "team = edge" });
   const [connection, http] = [connectionForm(), httpForm()];
+  const upgrade = select(upgradeChoices(offered.quicListeners), "off");
+  const upgradeField = field("QUIC upgrade", upgrade, UPGRADE_HINT);
   const adapt = () => {
+    upgradeField.hidden = kind.value !== "https";
     http.element.hidden = !isHttp(kind.value);
+    http.adapt(kind.value);
     connection.adapt(kind.value);
   };
   adapt();
@@ -148,14 +158,15 @@ function listenerStep(offered, changedKind) {
     changedKind();
   });
   const element = h("div", {},
-    field("Listener protocol", kind), field("Listener port", port, "1 to 65535. Usual are 80 for HTTP and 443 for HTTPS and TLS."),
-    field("Listener address", host, HOST_HINT), field("Listener name", name), field("Description (optional)", description),
+    field("Listener protocol", kind), field("Listener port", port, "1 to 65535. Usual are 80 for HTTP and 443 for HTTPS, QUIC and TLS."),
+    field("Listener address", host, HOST_HINT), upgradeField, field("Listener name", name), field("Description (optional)", description),
     field("Tags (optional)", tags, "One a line: key = value."),
     h("details", {}, h("summary", {}, "Advanced settings"), connection.element, http.element));
   const settings = () => ({
     name: name.value.trim(), address: addressOf(host.value, port.value), ...protocolSettings(kind.value),
     description: description.value.trim() || undefined, tags: tagsOf(tags.value),
-    ...connection.settings(kind.value), ...(isHttp(kind.value) ? http.settings() : {}),
+    ...connection.settings(kind.value), ...(isHttp(kind.value) ? http.settings(kind.value) : {}),
+    ...(kind.value === "https" ? upgradeSettings(upgrade.value) : {}),
   });
   const faults = () => {
     const wrongTag = tags.value.split("\n").find((line) => line.trim() && !/^\s*[^\s=]+\s*=/.test(line));

@@ -114,8 +114,11 @@ impl QuicFacts {
     pub fn failure(&self, alert: u8) -> HandshakeError {
         match (alert, self.facts.verdict) {
             _ if self.has_no_certificate => HandshakeError::UnknownName,
-            // bad_certificate to unknown_ca, and certificate_required.
-            (42..=46 | 48, Some(ClientVerdict::Failed(error))) => HandshakeError::BadClientCertificate(error),
+            // bad_certificate to certificate_unknown, unknown_ca, access_denied and decrypt_error.
+            (42..=46 | 48 | 49 | 51, Some(ClientVerdict::Failed(error))) => {
+                HandshakeError::BadClientCertificate(error)
+            }
+            // certificate_required
             (116, _) => HandshakeError::NoClientCertificate,
             (120, _) => HandshakeError::NoProtocol,
             // handshake_failure, protocol_version

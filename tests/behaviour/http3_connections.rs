@@ -163,10 +163,12 @@ fn clients_without_a_good_certificate_are_refused_where_one_is_required() {
     let backend = Backend::echo_head();
     let ringway = authenticating(&backend, &clients, "require");
     let stranger = Issuer::new("strangers").client("client-1");
+    let forged = Issuer::new("clients").client("client-1");
     let numbered = clients.sign(&[], |params| params.serial_number = Some(REVOKED.into()));
     for (number, (pair, reason)) in [
         (None, "client_certificate_missing"),
         (Some(&stranger), "client_certificate_unknown_ca"),
+        (Some(&forged), "client_certificate_bad_signature"),
         (Some(&numbered), "client_certificate_revoked"),
     ]
     .into_iter()

@@ -99,7 +99,8 @@ fn status_tells_of_the_process_and_its_listeners() {
     assert_eq!(status["connections"]["in_use"], 1);
     assert!(number(&status["connections"]["limit"]) > 0);
     let listener = json!({
-        "name": "web", "protocol": "http", "http3": false, "quic_listener": null, "addresses": [ringway.address().to_string()],
+        "name": "web", "protocol": "http", "http3": false, "quic_listener": null,
+        "addresses": [ringway.address().to_string()],
         "connections": {"in_use": 1, "limit": 50}, "leaving": false, "disabled": false,
         "rules": [], "disabled_rules": [], "default_group": "app", "redirect_port": null,
         "refused": {

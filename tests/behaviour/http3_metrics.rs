@@ -47,6 +47,8 @@ fn datagrams_and_handshakes_are_counted() {
     }
     let lost = after.iter().filter(|(name, _)| name.starts_with("ringway_quic_datagrams_lost_total"));
     assert_eq!(lost.count(), 4);
+    // As many as `ringway check` expects of a listener with HTTP/3.
+    assert_eq!(after.keys().filter(|name| name.starts_with("ringway_quic_")).count(), 13);
 }
 
 #[test]

@@ -19,8 +19,8 @@ const MAX_ADDRESSES: usize = 4_096;
 pub(super) fn check(listeners: &mut [Listener], admin: &Admin, report: &mut Report) {
     decide_dual_stack(listeners);
     // The ports of TCP and of UDP are others; what is asked of `[admin]` comes by TCP.
-    check_transport(Carriers::has_udp, (listeners, None), report);
-    check_transport(Carriers::has_tcp, (listeners, admin.address), report);
+    check_transport((Carriers::has_udp, " of UDP"), (listeners, None), report);
+    check_transport((Carriers::has_tcp, ""), (listeners, admin.address), report);
     let mut count = 0;
     for listener in listeners.iter().filter(|listener| listener.enabled) {
         let each = if listener.carriers() == Carriers::TcpAndUdp { 2 } else { 1 };
@@ -54,8 +54,9 @@ fn decide_dual_stack(listeners: &mut [Listener]) {
     }
 }
 
+/// `transport` is what a message says behind a port.
 fn check_transport(
-    is_of: fn(Carriers) -> bool,
+    (is_of, transport): (fn(Carriers) -> bool, &str),
     (listeners, admin): (&[Listener], Option<(SocketAddr, Location)>),
     report: &mut Report,
 ) {
@@ -73,12 +74,12 @@ fn check_transport(
         let port = address.port();
         let (message, help) = match clash.last_port {
             last if last == port => (
-                format!("port {port} is bound twice: {address} and {other} (at {first}) overlap"),
+                format!("port {port}{transport} is bound twice: {address} and {other} (at {first}) overlap"),
                 "give one of them another port, or remove it",
             ),
             last => (
                 format!(
-                    "{} of the ports {port} to {last} are bound twice: {address} and {other} (at {first}) overlap, for one",
+                    "{} of the ports {port} to {last}{transport} are bound twice: {address} and {other} (at {first}) overlap, for one",
                     clash.count
                 ),
                 "give one of them other ports, or remove it",

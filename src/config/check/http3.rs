@@ -178,6 +178,11 @@ mod tests {
                 same,
                 "HTTP/3 needs TLS 1.3 (RFC 9001)",
             ),
+            (
+                "",
+                "certificates = [\"site\"]\nforwarded = { tls_ja4 = true }",
+                "`tls_ja4` is never sent: fingerprints are taken over TCP alone",
+            ),
             ("http3 = true\nproxy_protocol = \"accept\"", same, "datagrams have no PROXY header"),
             (
                 "",
@@ -197,9 +202,20 @@ mod tests {
     }
 
     #[test]
-    fn the_quic_of_before_the_standard_is_told_of() {
-        let text = "config_version = 1\n[[listener]]\nname = \"old\"\naddress = \"127.0.0.1:8443\"\nprotocol = \"gquic\"\n";
-        let report = load(vec![Source::made_up("ringway.toml", text.to_owned())]).report.to_text(false);
-        assert!(report.contains("gQUIC is dead: QUIC is RFC 9000"), "{report}");
+    fn words_of_others_are_told_of() {
+        let of_protocol = |word: &str| {
+            let text = format!(
+                "config_version = 1\n[[listener]]\nname = \"old\"\naddress = \"127.0.0.1:8443\"\nprotocol = \"{word}\"\n"
+            );
+            load(vec![Source::made_up("ringway.toml", text)]).report.to_text(false)
+        };
+        assert!(of_protocol("gquic").contains("gQUIC is dead: QUIC is RFC 9000"), "{}", of_protocol("gquic"));
+        for word in ["http3", "h3", "HTTP/3"] {
+            let report = of_protocol(word);
+            assert!(
+                report.contains("write protocol = \"quic\" in a [[listener]] for HTTP/3 alone"),
+                "{report}"
+            );
+        }
     }
 }

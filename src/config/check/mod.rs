@@ -39,6 +39,7 @@ mod passive_check;
 mod payload;
 mod ports;
 mod process;
+mod quic_pairs;
 mod queue;
 mod references;
 mod relayed_group;
@@ -204,6 +205,7 @@ fn check_references(config: &mut Config, wanted: &[Wanted], policies: &[TlsPolic
         tls_policy::check_use(policies, listeners, report);
         client_auth::check_use(wanted, authorities, (server_groups, admin), report);
         ip_group::check_use(ip_groups, listeners, (rules, response_rules, server_groups), report);
+        quic_pairs::check((listeners, wanted), (rules, response_rules), report);
         connection_values::check(listeners, rules, response_rules, report);
     }
 }

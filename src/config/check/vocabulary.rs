@@ -265,8 +265,15 @@ const FOREIGN_VALUES: [(&str, &str); 20] = [
     ("uri", "consistent_hash"),
 ];
 
+const HTTP3_IN_OUR_WORDS: &str = "write protocol = \"quic\" in a [[listener]] for HTTP/3 alone, or http3 = true beside protocol = \"https\"; \
+                                  there is none to backends";
+
 /// Values of others that mean what a single word of ours does not, by the key, and what to write.
-const FOREIGN_MEANINGS: [(&str, &str, &str); 3] = [
+const FOREIGN_MEANINGS: [(&str, &str, &str); 7] = [
+    ("protocol", "http3", HTTP3_IN_OUR_WORDS),
+    ("protocol", "HTTP3", HTTP3_IN_OUR_WORDS),
+    ("protocol", "h3", HTTP3_IN_OUR_WORDS),
+    ("protocol", "HTTP/3", HTTP3_IN_OUR_WORDS),
     ("protocol", "gquic", "gQUIC is dead: QUIC is RFC 9000 since 2021; write protocol = \"quic\""),
     (
         "protocol",

@@ -60,7 +60,7 @@ fn the_complete_example_shows_the_defaults() {
         hsts = { max_age = \"180d\", include_subdomains = true }\nquic_listener = \"fast\"\n\
         [listener.client_auth]\nmode = \"optional\"\nca = [\"clients\"]\n\
         [[listener]]\nname = \"fast\"\naddress = \"127.0.0.1:8444\"\nprotocol = \"quic\"\n\
-        default_group = \"internal\"\ncertificates = [\"site\"]\n\
+        default_group = \"internal\"\ncertificates = [\"site\"]\nhsts = { max_age = \"180d\", include_subdomains = true }\n\
         [listener.client_auth]\nmode = \"optional\"\nca = [\"clients\"]\n";
     let internal = "[[server_group]]\nname = \"internal\"\nprotocol = \"https\"\n\
         modification_protection = \"its backends move to another rack\"\n\

@@ -11,7 +11,8 @@ import subprocess
 import threading
 import time
 
-from relayed_kit import Missing, Ringway, main, recipe
+from judge_kit import Missing, main
+from relayed_kit import Ringway, recipe
 
 # TLS that ends at Ringway: only clients that begin with it can use it, and they insist on its ALPN.
 ENDS_HERE = """

@@ -14,7 +14,8 @@ import sys
 import threading
 import time
 
-from relayed_kit import Missing, Ringway, main, recipe, started
+from judge_kit import Missing, main, started
+from relayed_kit import Ringway, recipe
 
 CLIENTS = 100_000
 # What a listener of the flood lets in, and how many clients are there before.

@@ -11,7 +11,8 @@ import socket
 import ssl
 import subprocess
 
-from relayed_kit import Missing, Ringway, main, recipe, started
+from judge_kit import Missing, main, started
+from relayed_kit import Ringway, recipe
 
 # A line every few milliseconds: a gap, a repetition or a hole in the stream shows.
 COUNTER = "i=0; while [ $i -lt 400 ]; do echo $i; i=$((i+1)); sleep 0.01; done"

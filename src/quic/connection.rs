@@ -20,7 +20,8 @@ use crate::tls::accept::Facts;
 
 /// One connection. It is closed when this is dropped; streams do not keep it open.
 ///
-/// One task at a time may wait for each of: the handshake, a stream of each direction to be accepted or opened, and the end.
+/// One task at a time may wait for each of: the handshake, a stream of each direction to be accepted or opened, what was finished
+/// to be delivered, and the end.
 pub struct QuicConnection {
     shared: Rc<QuicShared>,
 }
@@ -33,6 +34,8 @@ pub struct ConnectionCounters {
     pub sent_datagrams: u64,
     pub sent_bytes: u64,
     pub lost_packets: u64,
+    /// Frames with data of streams, those that were sent again included.
+    pub sent_pieces: u64,
     /// The time to the peer and back.
     pub round_trip: Duration,
 }
@@ -180,6 +183,21 @@ impl QuicConnection {
         self.shared.state.borrow_mut().connection.set_send_window(bytes);
     }
 
+    /// Waits until the peer has all streams whole that were finished.
+    pub fn poll_delivered(&self, cx: &Context<'_>) -> Poll<()> {
+        let state = self.shared.state.borrow();
+        if state.finishing.is_empty() {
+            return Poll::Ready(());
+        }
+        state.delivered.register(cx);
+        Poll::Pending
+    }
+
+    /// Whether it does not have them yet.
+    pub fn is_delivering(&self) -> bool {
+        !self.shared.state.borrow().finishing.is_empty()
+    }
+
     /// What was counted so far.
     pub fn counters(&self) -> ConnectionCounters {
         let stats = self.shared.state.borrow().connection.stats();
@@ -189,6 +207,7 @@ impl QuicConnection {
             sent_datagrams: stats.udp_tx.datagrams,
             sent_bytes: stats.udp_tx.bytes,
             lost_packets: stats.path.lost_packets,
+            sent_pieces: stats.frame_tx.stream,
             round_trip: stats.path.rtt,
         }
     }

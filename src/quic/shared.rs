@@ -65,6 +65,9 @@ pub(super) struct QuicState {
     pub(super) closed: WakerSlot,
     /// Those that wait for something on a stream: at most two for each.
     streams: HashMap<StreamId, StreamWaits>,
+    /// Those that were finished and that the peer does not have whole: at most as many as there may be at a time.
+    pub(super) finishing: Vec<StreamId>,
+    pub(super) delivered: WakerSlot,
     /// When the endpoint will look at its timers.
     pub(super) queued: Option<Instant>,
     /// It counts as one whose handshake is not done.
@@ -134,6 +137,8 @@ impl QuicState {
             open: Default::default(),
             closed: WakerSlot::default(),
             streams: HashMap::new(),
+            finishing: Vec::new(),
+            delivered: WakerSlot::default(),
             queued: None,
             is_half_open: true,
         }
@@ -166,7 +171,12 @@ impl QuicState {
             StreamEvent::Opened { dir } => self.accept[*dir as usize].wake(),
             StreamEvent::Available { dir } => self.open[*dir as usize].wake(),
             StreamEvent::Readable { id } => self.wake_stream(*id, StreamHalf::Read),
-            StreamEvent::Writable { id } | StreamEvent::Finished { id } | StreamEvent::Stopped { id, .. } => {
+            StreamEvent::Writable { id } => self.wake_stream(*id, StreamHalf::Write),
+            StreamEvent::Finished { id } | StreamEvent::Stopped { id, .. } => {
+                self.finishing.retain(|finishing| finishing != id);
+                if self.finishing.is_empty() {
+                    self.delivered.wake();
+                }
                 self.wake_stream(*id, StreamHalf::Write)
             }
         }

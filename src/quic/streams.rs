@@ -97,6 +97,9 @@ impl SendHalf {
             return Err(StreamFailure::Connection(end));
         }
         let finished = state.connection.send_stream(self.id).finish();
+        if finished.is_ok() {
+            state.finishing.push(self.id);
+        }
         drop(state);
         self.is_over = true;
         self.shared.touch();
@@ -113,8 +116,11 @@ impl SendHalf {
 
     fn reset_with(&mut self, code: VarInt) {
         self.is_over = true;
+        let mut state = self.shared.state.borrow_mut();
         // It may be over already, which is as good.
-        let _ = self.shared.state.borrow_mut().connection.send_stream(self.id).reset(code);
+        let _ = state.connection.send_stream(self.id).reset(code);
+        state.finishing.retain(|finishing| *finishing != self.id);
+        drop(state);
         self.shared.touch();
     }
 

@@ -40,13 +40,13 @@ class Failure(Exception):
 
 
 class Browser:
-    def __init__(self, program, folder):
+    def __init__(self, program, folder, flags=()):
         to_browser, ours = os.pipe()
         theirs, from_browser = os.pipe()[::-1]
         pipe = f'exec "$@" 3<&{to_browser} 4>&{theirs}'
         arguments = [
             program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe", "--no-first-run",
-            "--disable-background-networking", f"--user-data-dir={folder}/browser", "about:blank",
+            "--disable-background-networking", f"--user-data-dir={folder}/browser", *flags, "about:blank",
         ]
         self.log = open(os.path.join(folder, "browser.log"), "wb")
         self.child = subprocess.Popen(["sh", "-c", pipe, "sh", *arguments], pass_fds=(to_browser, theirs), stdout=self.log, stderr=self.log)

@@ -7,7 +7,7 @@ import json
 import signal
 
 from http3_backend import digest, pattern
-from http3_client import DATA, MAX_PUSH_ID, NO_ERROR, SETTINGS, connected, frame, run_cases, serves, varint
+from http3_client import DATA, MAX_PUSH_ID, NO_ERROR, SETTINGS, configuration, connected, frame, run_cases, serves, varint
 from http3_kit import TRANSFER, Site
 from judge_kit import main
 
@@ -117,12 +117,15 @@ class Cases:
     async def priorities_pass_and_decide(self):
         async with self.connect() as client:
             is_same(b"u=1, i", (await client.ask("GET", "/priority", more=[("priority", "u=1, i")])).body)
-            last = client.begin("GET", "/pattern/4000000", more=[("priority", "u=7")])
-            first = client.begin("GET", "/pattern/4000000", more=[("priority", "u=7")])
-            update = frame(PRIORITY_UPDATE, varint(first) + b"u=0")
-            client.send(client.h3._local_control_stream_id, update)
+        # With a window that is always full, so that data of both wait.
+        settings = configuration(self.site)
+        settings.max_data, settings.max_stream_data = 1 << 16, 1 << 18
+        async with self.connect(settings=settings) as client:
+            last, first = [client.begin("GET", "/pattern/3000000", more=[("priority", "u=7")]) for _ in range(2)]
+            await client.until(lambda: client.answers[last].size and client.answers[first].size, "some of both")
+            client.send(client.h3._local_control_stream_id, frame(PRIORITY_UPDATE, varint(first) + b"u=0"))
             await client.finish(first)
-            assert not client.answers[last].ended, "what is less urgent was ready before"
+            assert client.answers[last].size < 1_500_000, f"there are {client.answers[last].size} bytes of what is less urgent"
             await client.finish(last)
 
     async def what_is_unknown_is_passed_over(self):

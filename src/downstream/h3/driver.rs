@@ -25,7 +25,7 @@ use crate::quic::streams::SendHalf;
 use crate::worker::Worker;
 
 /// Between the two steps of an end, so that requests that were under way when it was announced still come: more than a round
-/// trip of most clients. The same before the connection is closed, so that the last response arrives.
+/// trip of most clients. The same before the connection is closed, for those that come after.
 const STEP: Duration = Duration::from_millis(500);
 
 /// A connection that is never idle is asked so often whether it should end.
@@ -40,6 +40,7 @@ pub(in crate::downstream) async fn run(
     let Some(shared) = Http3Shared::new(quic, client, worker, deadline) else { return };
     task::spawn(control::run(Rc::clone(&shared)));
     loop {
+        shared.look_at_delivery();
         // Also where requests come all the time.
         if shared.leave.get() == Leave::No && shared.should_end() {
             shared.announce_end();
@@ -57,6 +58,7 @@ pub(in crate::downstream) async fn run(
             Ok(DriverEvent::Look) => {}
             Ok(DriverEvent::End(end)) => return shared.note_end(end),
             Err(_elapsed) => {
+                shared.look_at_delivery();
                 if is_over(&shared) {
                     return shared.close(ErrorCode::NoError);
                 }
@@ -76,7 +78,7 @@ enum DriverEvent {
 
 fn poll_next(shared: &Http3Shared, cx: &Context<'_>) -> Poll<DriverEvent> {
     shared.register_driver(cx);
-    if shared.has_changed() {
+    if shared.has_changed() || shared.is_delivering() && shared.quic.poll_delivered(cx).is_ready() {
         return Poll::Ready(DriverEvent::Look);
     }
     match shared.quic.poll_accept_both(cx) {
@@ -115,6 +117,8 @@ fn arm(shared: &Http3Shared) {
     let since_step = now.since(shared.leave_since.get());
     let wait = match (shared.leave.get(), shared.idle_timeout()) {
         (Leave::No, Some(timeout)) => timeout.saturating_sub(idle),
+        // Nobody tells when the client takes nothing more.
+        (Leave::No | Leave::Final, None) if shared.is_delivering() => STEP,
         (Leave::No, None) => LOOK,
         (Leave::Announced, _) => STEP.saturating_sub(since_step),
         (Leave::Final, Some(_)) => STEP.saturating_sub(idle.min(since_step)),

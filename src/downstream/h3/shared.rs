@@ -51,6 +51,15 @@ pub(super) enum Leave {
     Final,
 }
 
+/// What is on its way of responses that were written to their end: QUIC keeps it until the client has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delivery {
+    /// Nothing, or it is not waited for any more.
+    Done,
+    /// When it was seen to go on for the last time, and how many pieces had been sent by then.
+    Since(Moment, u64),
+}
+
 struct OpenStream {
     id: u64,
     halves: Weak<StreamHalves>,
@@ -74,8 +83,10 @@ pub(super) struct Http3Shared {
     next_stream: Cell<u64>,
     /// When the client was last asked whether it is there.
     pinged: Cell<Moment>,
-    /// Since when there are no streams.
+    /// Since when there are no streams and the client has all responses.
     pub(super) idle_since: Cell<Moment>,
+    /// What of answered requests is still on its way.
+    delivery: Cell<Delivery>,
     pub(super) leave: Cell<Leave>,
     /// Since when the end is where it is.
     pub(super) leave_since: Cell<Moment>,
@@ -113,6 +124,7 @@ impl Http3Shared {
             next_stream: Cell::new(0),
             pinged: Cell::new(worker.clock.now()),
             idle_since: Cell::new(worker.clock.now()),
+            delivery: Cell::new(Delivery::Done),
             leave: Cell::new(Leave::No),
             leave_since: Cell::new(worker.clock.now()),
             control_output: RefCell::new(control_output),
@@ -135,8 +147,35 @@ impl Http3Shared {
         self.client.origin(listener, own)
     }
 
+    /// Whether nothing is under way: neither a request nor the rest of a response.
     pub(super) fn is_idle(&self) -> bool {
-        self.streams.borrow().is_empty()
+        self.streams.borrow().is_empty() && self.delivery.get() == Delivery::Done
+    }
+
+    /// Whether all requests are answered, but the client does not have all of the answers.
+    pub(super) fn is_delivering(&self) -> bool {
+        self.streams.borrow().is_empty() && self.delivery.get() != Delivery::Done
+    }
+
+    /// Looks how far what was answered has come. A client that takes nothing of it for long counts as idle.
+    pub(super) fn look_at_delivery(&self) {
+        let Delivery::Since(since, sent) = self.delivery.get() else { return };
+        let now = self.worker.clock.now();
+        if self.quic.is_delivering() {
+            let sent_now = self.quic.counters().sent_pieces;
+            if sent_now != sent {
+                return self.delivery.set(Delivery::Since(now, sent_now));
+            }
+            let patience = self.client.http_term(&self.worker, |terms| {
+                let idle = terms.idle_timeout;
+                if idle.is_zero() { terms.client_body_timeout } else { idle.min(terms.client_body_timeout) }
+            });
+            if patience.is_some_and(|patience| now.since(since) < patience) {
+                return;
+            }
+        }
+        self.delivery.set(Delivery::Done);
+        self.idle_since.set(now);
     }
 
     pub(super) fn has_had_requests(&self) -> bool {
@@ -154,7 +193,7 @@ impl Http3Shared {
         stream: &Rc<StreamHalves>,
         head_bytes: usize,
     ) -> Option<CountedRequest> {
-        if self.head_bytes.get() + head_bytes > MAX_HEAD_BYTES && !self.is_idle() {
+        if self.head_bytes.get() + head_bytes > MAX_HEAD_BYTES && !self.streams.borrow().is_empty() {
             return None;
         }
         self.head_bytes.set(self.head_bytes.get() + head_bytes);
@@ -331,8 +370,10 @@ impl Drop for CountedRequest {
         let shared = &self.shared;
         shared.head_bytes.set(shared.head_bytes.get() - self.head_bytes);
         shared.streams.borrow_mut().retain(|stream| stream.id != self.id);
-        if shared.is_idle() {
-            shared.idle_since.set(shared.worker.clock.now());
+        if shared.streams.borrow().is_empty() {
+            let now = shared.worker.clock.now();
+            shared.idle_since.set(now);
+            shared.delivery.set(Delivery::Since(now, 0));
             shared.wake_driver();
         }
     }

@@ -125,8 +125,9 @@ class Exchange(http.server.BaseHTTPRequestHandler):
         text = bytes(byte ^ mask[index % 4] for index, byte in enumerate(self.rfile.read(length)))
         self.wfile.write(bytes([0x81, length]) + text)
         self.wfile.flush()
-        # Until the browser has closed.
-        self.rfile.read()
+        # The browser closes, and waits for the same: an empty Close.
+        self.rfile.read(2)
+        self.wfile.write(b"\x88\x00")
         self.close_connection = True
 
     def log_message(self, *_):

@@ -39,11 +39,6 @@ impl Fact {
         )
     }
 
-    /// Whether it is made of the first message of a handshake over TCP.
-    pub fn is_of_client_hello(self) -> bool {
-        matches!(self, Fact::TlsJa3 | Fact::TlsJa4)
-    }
-
     /// The name of the header, unless the configuration gives it another one.
     pub fn usual_name(self) -> &'static str {
         match self {

@@ -12,6 +12,7 @@ pub mod counters;
 pub mod end;
 pub mod endpoint;
 pub mod forwarding;
+mod hello_tap;
 mod outgoing;
 pub mod settings;
 mod shared;

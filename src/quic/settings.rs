@@ -9,9 +9,11 @@ use quinn_proto::ServerConfig;
 use quinn_proto::TransportConfig;
 use quinn_proto::ValidationTokenConfig;
 use quinn_proto::VarInt;
+use quinn_proto::crypto;
 use quinn_proto::crypto::rustls::QuicServerConfig;
 
 use crate::quic::connection_id::ConnectionIds;
+use crate::quic::hello_tap::TappedServer;
 use crate::tls::quic::QuicTls;
 use crate::tls::quic_keys::QuicKeys;
 
@@ -85,8 +87,11 @@ pub struct QuicServer {
 impl QuicServer {
     /// None if this build of rustls cannot seal first packets.
     pub fn new(tls: Arc<QuicTls>, keys: &QuicKeys, limits: QuicLimits) -> Option<QuicServer> {
-        let crypto = QuicServerConfig::with_initial(tls.config(), QuicTls::initial_suite()?).ok()?;
-        let mut config = ServerConfig::new(Arc::new(crypto), keys.retry.clone());
+        let suite = QuicTls::initial_suite()?;
+        let inner = Arc::new(QuicServerConfig::with_initial(tls.config(), suite).ok()?);
+        let crypto: Arc<dyn crypto::ServerConfig> =
+            if tls.tls().wants_fingerprints() { Arc::new(TappedServer { inner }) } else { inner };
+        let mut config = ServerConfig::new(crypto, keys.retry.clone());
         let mut tokens = ValidationTokenConfig::default();
         // Who used which would have to be known to all workers and processes.
         tokens.sent(0);

@@ -170,6 +170,11 @@ impl DownstreamTls {
         self.configs.usual()
     }
 
+    /// Whether somebody wants to know the fingerprints of clients.
+    pub fn wants_fingerprints(&self) -> bool {
+        self.wants_fingerprints
+    }
+
     /// The server's side of one connection.
     pub(super) fn session(&self) -> Session {
         Session::server(Arc::clone(&self.configs), self.wants_fingerprints)

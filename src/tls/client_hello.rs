@@ -55,22 +55,37 @@ impl First<'_> {
             } else {
                 message.to_mut().extend_from_slice(content);
             }
-            match hello_length(&message) {
-                Some(length) if message.len() >= MESSAGE_HEADER_BYTES + length => {
-                    let range = MESSAGE_HEADER_BYTES..MESSAGE_HEADER_BYTES + length;
-                    return First::Hello(match message {
-                        Cow::Borrowed(message) => Cow::Borrowed(message.get(range).unwrap_or_default()),
-                        Cow::Owned(message) => Cow::Owned(message.get(range).unwrap_or_default().to_vec()),
-                    });
-                }
-                Some(..=MAX_HELLO_BYTES) => {}
-                Some(_) => return First::Other,
-                None if message.first().is_some_and(|kind| *kind != CLIENT_HELLO) => return First::Other,
-                None => {}
+            let first = match message {
+                Cow::Borrowed(message) => First::of_message(message),
+                Cow::Owned(ref message) => First::of_message(message).into_owned(),
+            };
+            if !matches!(first, First::Part) {
+                return first;
             }
             rest = behind;
         }
         First::Other
+    }
+
+    /// The same, of what is in no records (RFC 9001 §4.1.3).
+    pub(super) fn of_message(message: &[u8]) -> First<'_> {
+        match hello_length(message) {
+            Some(length @ ..=MAX_HELLO_BYTES) => {
+                let hello = message.get(MESSAGE_HEADER_BYTES..MESSAGE_HEADER_BYTES + length);
+                hello.map_or(First::Part, |hello| First::Hello(Cow::Borrowed(hello)))
+            }
+            Some(_) => First::Other,
+            None if message.first().is_some_and(|kind| *kind != CLIENT_HELLO) => First::Other,
+            None => First::Part,
+        }
+    }
+
+    fn into_owned(self) -> First<'static> {
+        match self {
+            First::Part => First::Part,
+            First::Hello(hello) => First::Hello(Cow::Owned(hello.into_owned())),
+            First::Other => First::Other,
+        }
     }
 }
 

@@ -25,6 +25,13 @@ const MAX_LISTED: usize = 512;
 /// Bytes of the digests in JA4.
 const JA4_HASH_BYTES: usize = 6;
 
+/// What carries the first message of a client. JA4 begins with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HelloCarrier {
+    Tcp,
+    Quic,
+}
+
 /// Fingerprints of a client, in visible ASCII.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientFingerprints {
@@ -37,14 +44,14 @@ pub struct ClientFingerprints {
 impl ClientFingerprints {
     /// Those of a ClientHello without its header; None for what cannot be read, or lists more than anybody would. Its size
     /// was bounded when it was found.
-    pub(super) fn of(hello: &[u8]) -> Option<ClientFingerprints> {
+    pub(super) fn of(hello: &[u8], carrier: HelloCarrier) -> Option<ClientFingerprints> {
         let parts = HelloParts::of(hello)?;
         let lists =
             [&parts.suites, &parts.extensions, &parts.groups, &parts.signature_algorithms, &parts.versions];
         if lists.iter().any(|list| list.len() > MAX_LISTED) {
             return None;
         }
-        Some(ClientFingerprints { ja3: parts.ja3(), ja4: parts.ja4() })
+        Some(ClientFingerprints { ja3: parts.ja3(), ja4: parts.ja4(carrier) })
     }
 }
 
@@ -119,13 +126,17 @@ impl<'h> HelloParts<'h> {
         hexadecimal(&Md5::digest(text))
     }
 
-    fn ja4(&self) -> String {
+    fn ja4(&self, carrier: HelloCarrier) -> String {
+        let carrier = match carrier {
+            HelloCarrier::Tcp => 't',
+            HelloCarrier::Quic => 'q',
+        };
         let name = if self.extensions.contains(&SERVER_NAME) { 'd' } else { 'i' };
         let suites = self.suites.len().min(MAX_COUNT);
         let extensions = self.extensions.len().min(MAX_COUNT);
         let [first, last] = self.alpn_letters();
         let (version, hashes) = (self.version(), [self.suites_hash(), self.extensions_hash()]);
-        format!("t{version}{name}{suites:02}{extensions:02}{first}{last}_{}", hashes.join("_"))
+        format!("{carrier}{version}{name}{suites:02}{extensions:02}{first}{last}_{}", hashes.join("_"))
     }
 
     /// The highest version that is offered.

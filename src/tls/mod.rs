@@ -12,6 +12,7 @@ pub mod connect;
 pub mod fingerprint;
 mod framing;
 pub mod quic;
+pub mod quic_hello;
 pub mod quic_keys;
 mod record;
 mod server_configs;

@@ -18,6 +18,7 @@ use crate::tls::accept::DownstreamTls;
 use crate::tls::accept::Facts;
 use crate::tls::accept::HandshakeError;
 use crate::tls::client_verifier::ClientVerdict;
+use crate::tls::quic_hello::take_fingerprints;
 use crate::tls::tickets::take_opened;
 
 /// What a listener offers clients that come by QUIC. One for all workers.
@@ -108,6 +109,9 @@ impl QuicFacts {
     pub fn take_notes(&mut self) {
         self.has_no_certificate |= self.facts.take_notes();
         self.opened_ticket |= take_opened();
+        if let Some(fingerprints) = take_fingerprints() {
+            self.facts.fingerprints = Some(fingerprints);
+        }
     }
 
     /// Why the handshake failed, by the alert that was sent (RFC 9001 §4.8).

@@ -24,6 +24,7 @@ use crate::net::buffer::Buffer;
 use crate::tls::client_hello::ClientOffer;
 use crate::tls::client_hello::First;
 use crate::tls::fingerprint::ClientFingerprints;
+use crate::tls::fingerprint::HelloCarrier;
 use crate::tls::framing::MAX_RECORD_LENGTH;
 use crate::tls::framing::RECORD_HEADER_BYTES;
 use crate::tls::framing::RECORD_PLAINTEXT_BYTES;
@@ -245,7 +246,7 @@ impl Session {
             First::Other => ClientOffer::default(),
         };
         if let (First::Hello(hello), true) = (&first, *wants_fingerprints) {
-            self.fingerprints = ClientFingerprints::of(hello).map(Box::new);
+            self.fingerprints = ClientFingerprints::of(hello, HelloCarrier::Tcp).map(Box::new);
         }
         if offered.early_data {
             self.shown.early_data = Some(Box::default());

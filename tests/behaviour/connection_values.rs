@@ -1,7 +1,7 @@
 //! What rules write of the TLS connection that a request came by.
 
 use crate::support::tls::{Issuer, own_pair, versioned_config};
-use crate::support::{Ask, Client, Head, Pair, Scenario, log_entries, recording};
+use crate::support::{Ask, Client, EitherClient, Head, Pair, Scenario, Version, log_entries, recording};
 use rustls::version::TLS13;
 use std::sync::Arc;
 
@@ -95,8 +95,7 @@ fn rules_say_what_backends_are_told_otherwise() {
 
 #[test]
 fn without_tls_they_are_empty_and_a_clients_own_do_not_pass() {
-    // What QUIC carries has no fingerprint.
-    Pair::each_of(Pair::over_tcp(), |pair| {
+    Pair::each(|pair| {
         let backend = pair.backend(|exchange| {
             let told = ["x-tls-protocol", "x-tls-ja4"].map(|name| exchange.field(name).unwrap_or_default());
             exchange.respond(200, told.join(",").as_bytes())
@@ -106,8 +105,9 @@ fn without_tls_they_are_empty_and_a_clients_own_do_not_pass() {
         let call = client.begin(Ask::get("/").fields(&[("x-tls-protocol", "me"), ("x-tls-ja4", "me")]));
         let answer = client.response(call);
         let told = String::from_utf8(answer.body.clone()).expect("it is text");
-        if ringway.stderr().contains("listening on https:") {
-            assert!(told.starts_with("TLSv1.3,t13"), "{told}");
+        let is_quic = pair.client == Version::Http3;
+        if is_quic || ringway.stderr().contains("listening on https:") {
+            assert!(told.starts_with(if is_quic { "TLSv1.3,q13" } else { "TLSv1.3,t13" }), "{told}");
             assert!(answer.field("x-ja4").is_some());
         } else {
             assert_eq!((told.as_str(), answer.field("x-ja4")), (",", None));
@@ -115,6 +115,37 @@ fn without_tls_they_are_empty_and_a_clients_own_do_not_pass() {
             assert!(ringway.stderr().contains(warning), "{}", ringway.stderr());
         }
     });
+}
+
+#[test]
+fn a_client_has_another_fingerprint_over_quic() {
+    let (backend, received) = recording();
+    let ringway = Scenario::of(&backend)
+        .http3()
+        .listener("http2 = true")
+        .forwarded("tls_ja3 = true\ntls_ja4 = true")
+        .log("fields = [\"tls_ja3\", \"tls_ja4\"]")
+        .logged("json")
+        .start();
+    let mut told = Vec::new();
+    for (mut client, begin) in EitherClient::with_streams(ringway.address()).into_iter().zip(["t13d", "q13d"])
+    {
+        for _ in 0..2 {
+            let call = client.begin(Ask::get("/").fields(&[("x-forwarded-tls-ja4", "forged")]));
+            assert_eq!(client.response(call).status, 200);
+            let (head, _) = received.recv().expect("a request");
+            let field = |name| head.field(name).expect("it is there").to_owned();
+            told.push((field("x-forwarded-tls-ja3"), field("x-forwarded-tls-ja4")));
+        }
+        let (ja3, ja4) = &told[told.len() - 1];
+        assert_eq!(told[told.len() - 2], told[told.len() - 1]);
+        assert!(ja3.len() == 32 && ja3.bytes().all(|byte| byte.is_ascii_hexdigit()), "{ja3}");
+        let protocol = if begin == "t13d" { "h2_" } else { "h3_" };
+        assert!(ja4.starts_with(begin) && ja4[8..].starts_with(protocol) && ja4.len() == 36, "{ja4}");
+    }
+    for (entry, (ja3, ja4)) in log_entries(&ringway, 4).iter().zip(&told) {
+        assert_eq!((&entry["tls_ja3"], &entry["tls_ja4"]), (&ja3.as_str().into(), &ja4.as_str().into()));
+    }
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! Warnings of headers that can never have a value: what they tell is of a TLS connection that is not there.
 
-use crate::config::Carriers;
 use crate::config::ClientAuthMode;
 use crate::config::Listener;
 use crate::config::ResponseRule;
@@ -41,7 +40,6 @@ fn warn(edits: &[HeaderEdit], listeners: &[&Listener], location: Location, repor
         return;
     }
     let is_plain = listeners.iter().all(|listener| listener.tls.is_none());
-    let is_quic_alone = listeners.iter().all(|listener| listener.carriers() == Carriers::Udp);
     let asks_nobody = listeners.iter().all(|listener| listener.client_auth.mode == ClientAuthMode::Off);
     for fact in edits.iter().filter_map(HeaderEdit::connection_fact) {
         let is_it = |(_, value): &&(&str, SystemValue)| *value == SystemValue::Connection(fact);
@@ -50,10 +48,6 @@ fn warn(edits: &[HeaderEdit], listeners: &[&Listener], location: Location, repor
             let message =
                 format!("{{ system = \"{word}\" }} is always empty: there is no TLS on this listener");
             report.warning(location, message, "write protocol = \"https\", or remove the header");
-        } else if fact.is_of_client_hello() && is_quic_alone {
-            let message =
-                format!("{{ system = \"{word}\" }} is always empty: fingerprints are taken over TCP alone");
-            report.warning(location, message, "remove the header");
         } else if fact.is_of_certificate() && asks_nobody {
             let message =
                 format!("{{ system = \"{word}\" }} is always empty: no client is asked for a certificate");

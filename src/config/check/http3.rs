@@ -178,11 +178,6 @@ mod tests {
                 same,
                 "HTTP/3 needs TLS 1.3 (RFC 9001)",
             ),
-            (
-                "",
-                "certificates = [\"site\"]\nforwarded = { tls_ja4 = true }",
-                "`tls_ja4` is never sent: fingerprints are taken over TCP alone",
-            ),
             ("http3 = true\nproxy_protocol = \"accept\"", same, "datagrams have no PROXY header"),
             (
                 "",
@@ -199,6 +194,14 @@ mod tests {
             assert!(report.contains(said), "{https}; {quic}: {report}");
             assert!(!said.is_empty() || !report.contains("QUIC"), "{https}; {quic}: {report}");
         }
+    }
+
+    #[test]
+    fn fingerprints_are_taken_over_quic_too() {
+        let edit = "response_headers = [{ set_header = { name = \"a\", value = { system = \"tls_ja3\" } } }]";
+        let plain = "certificates = [\"site\"]";
+        let quic = format!("{plain}\nforwarded = {{ tls_ja4 = true }}\n{edit}");
+        assert_eq!(report("", &quic), report("", plain));
     }
 
     #[test]

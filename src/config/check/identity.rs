@@ -2,7 +2,6 @@
 
 use serde_json::Value as Json;
 
-use crate::config::Carriers;
 use crate::config::ClientAuthMode;
 use crate::config::FingerprintHash;
 use crate::config::Listener;
@@ -96,9 +95,6 @@ pub(super) fn check_use(enabled: &[EnabledField], listener: &Listener, report: &
         if is_plain {
             let message = format!("`{key}` is never sent: there is no TLS on this listener");
             report.warning(*location, message, "write protocol = \"https\", or remove the key");
-        } else if fact.is_of_client_hello() && listener.carriers() == Carriers::Udp {
-            let message = format!("`{key}` is never sent: fingerprints are taken over TCP alone");
-            report.warning(*location, message, "remove the key");
         } else if fact.is_of_certificate() && asks_nobody {
             let message = format!("`{key}` is never sent: no client is asked for a certificate");
             report.warning(*location, message, "add [listener.client_auth] with mode = \"require\"");

@@ -1,6 +1,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::quic::admission::Admission;
 use crate::quic::end::QuicEnd;
@@ -11,15 +12,20 @@ use crate::tls::accept::Facts;
 use crate::tls::accept::HandshakeError;
 use crate::tls::client_verifier::ClientAuthMode;
 use crate::tls::client_verifier::ClientVerdict;
+use crate::tls::quic::QuicTls;
 use crate::tls::quic::kit;
 
 type Outcomes = Rc<RefCell<Vec<Result<Box<Facts>, QuicEnd>>>>;
 
 /// A server that tells what its handshakes have come to.
 fn noting(mode: Option<ClientAuthMode>) -> (Simulation, Outcomes) {
+    noting_with(QuicLimits::default(), kit::server(mode))
+}
+
+fn noting_with(limits: QuicLimits, tls: Arc<QuicTls>) -> (Simulation, Outcomes) {
     let outcomes = Outcomes::default();
     let noted = Rc::clone(&outcomes);
-    let simulation = Simulation::with_tls(1, QuicLimits::default(), kit::server(mode), |spawn| {
+    let simulation = Simulation::with_tls(1, limits, tls, |spawn| {
         let spawn = Rc::clone(spawn);
         Box::new(move |_| {
             let (spawn, noted) = (Rc::clone(&spawn), Rc::clone(&noted));
@@ -47,10 +53,10 @@ fn outcome(
     let inner = Rc::clone(&connection);
     // The client may take it for done before the server does not.
     let _ = simulation.run(async move { inner.handshake().await.map(drop) });
-    simulation.pass(std::time::Duration::from_secs(1));
+    simulation.pass(Duration::from_secs(1));
     let outcome = outcomes.borrow_mut().pop().unwrap();
     drop(connection);
-    simulation.pass(std::time::Duration::from_secs(1));
+    simulation.pass(Duration::from_secs(1));
     outcome
 }
 
@@ -65,6 +71,34 @@ fn the_handshake_tells_of_the_client() {
         assert_eq!(facts.alpn.as_deref(), Some(kit::ALPN));
         assert_eq!((facts.resumed, facts.chain.len(), facts.verdict), (resumed, 0, None));
         assert!(facts.shown_algorithms().is_some());
+        // Nobody wants to know them.
+        assert_eq!(facts.fingerprints, None);
+    }
+}
+
+#[test]
+fn fingerprints_are_of_what_the_client_says_first() {
+    let (hello, expected) = kit::hello_of(kit::client(kit::ALPN, false));
+    assert!(hello.len() > 1_200, "it does not need two datagrams");
+    assert!(expected.ja4.starts_with("q13d") && expected.ja4[8..].starts_with("h3_"), "{}", expected.ja4);
+    let extensions = |ja4: &str| ja4[6..8].parse::<u32>().unwrap();
+    for retry_threshold in [100, 0] {
+        let limits = QuicLimits { retry_threshold, ..QuicLimits::default() };
+        let (mut simulation, outcomes) = noting_with(limits, kit::fingerprinting_server());
+        simulation.weather.jitter = Duration::from_millis(5);
+        let client = client_offering(kit::ALPN, false);
+        for resumed in [false, true] {
+            let facts = outcome(&mut simulation, &outcomes, client.clone(), "localhost").unwrap();
+            assert_eq!((facts.resumed, facts.alpn.as_deref()), (resumed, Some(kit::ALPN)));
+            let found = *facts.fingerprints.unwrap();
+            if resumed {
+                // pre_shared_key (RFC 8446 §4.2.11) is one more.
+                assert_eq!(extensions(&found.ja4), extensions(&expected.ja4) + 1);
+            } else {
+                assert_eq!(found.ja4, expected.ja4);
+            }
+        }
+        assert_eq!(simulation.server.counters.retried > 0, retry_threshold == 0);
     }
 }
 
@@ -103,7 +137,6 @@ fn failed_handshakes_say_why() {
 
 #[test]
 fn quic_needs_tls_1_3() {
-    use crate::tls::quic::QuicTls;
     assert!(QuicTls::new(kit::old_tls(), &[kit::ALPN]).is_err());
     assert!(QuicTls::new(Arc::clone(kit::server(None).tls()), &[b"other"]).is_ok());
 }

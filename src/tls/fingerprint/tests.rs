@@ -49,6 +49,10 @@ fn hello(records: &[u8]) -> Vec<u8> {
     hello.into_owned()
 }
 
+fn over_tcp(hello: &[u8]) -> Option<ClientFingerprints> {
+    ClientFingerprints::of(hello, HelloCarrier::Tcp)
+}
+
 #[test]
 fn fingerprints_are_those_of_other_programs() {
     for (records, ja3, ja4) in [
@@ -57,7 +61,7 @@ fn fingerprints_are_those_of_other_programs() {
         (OPENSSL, "5a1edc7f170af1014fc65c994878e63c", "t13d3111h2_e8f1e7e78f70_1f22a2ca17c4"),
         (GREASE, "0772e4b262cb52ca5c393c4d0a67378d", "t13d0508h2_e133e205ac38_7ed76e9f6715"),
     ] {
-        let found = ClientFingerprints::of(&hello(&bytes(records))).unwrap();
+        let found = over_tcp(&hello(&bytes(records))).unwrap();
         assert_eq!(found, ClientFingerprints { ja3: ja3.to_owned(), ja4: ja4.to_owned() });
     }
 }
@@ -68,9 +72,9 @@ fn what_is_cut_has_none() {
     // A message without extensions ends behind its compression methods.
     let begin = 2 + 32 + 1 + 2 + 12 + 2;
     for length in (0..hello.len()).filter(|length| *length != begin) {
-        assert_eq!(ClientFingerprints::of(&hello[..length]), None, "{length} bytes");
+        assert_eq!(over_tcp(&hello[..length]), None, "{length} bytes");
     }
-    let bare = ClientFingerprints::of(&hello[..begin]).unwrap();
+    let bare = over_tcp(&hello[..begin]).unwrap();
     assert_eq!(bare.ja4, "t12i050000_e133e205ac38_000000000000");
     assert_eq!(bare.ja3, hexadecimal(&Md5::digest("771,4865-4866-4867-49195-49199,,,")));
 }
@@ -81,7 +85,7 @@ fn the_letters_of_a_protocol() {
         let content = [&[0, alpn.len() as u8 + 1, alpn.len() as u8], alpn].concat();
         let extension = [&[0, 16, 0, content.len() as u8][..], &content].concat();
         let begin = [&[3, 3][..], &[0; 32], &[0, 0, 0, 1, 0, 0, extension.len() as u8]].concat();
-        let ja4 = ClientFingerprints::of(&[begin, extension].concat()).unwrap().ja4;
+        let ja4 = over_tcp(&[begin, extension].concat()).unwrap().ja4;
         ja4[8..10].to_owned()
     };
     for (alpn, expected) in [
@@ -102,7 +106,7 @@ fn who_lists_thousands_has_none() {
     let with_suites = |count: u16| {
         let suites: Vec<u8> = (0..count).flat_map(|number| (0x1000 + number).to_be_bytes()).collect();
         let length = u16::try_from(suites.len()).unwrap().to_be_bytes();
-        ClientFingerprints::of(&[&[3, 3][..], &[0; 33], &length, &suites, &[1, 0]].concat())
+        over_tcp(&[&[3, 3][..], &[0; 33], &length, &suites, &[1, 0]].concat())
     };
     // Sixteen bits hold a GREASE value now and then.
     assert!(with_suites(512).unwrap().ja4.starts_with("t12i9900"));

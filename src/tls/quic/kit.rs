@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use rustls::ClientConfig;
+use rustls::quic::ClientConnection;
+use rustls::quic::Version;
 
 use super::*;
 use crate::net::clock::wall_now;
@@ -11,6 +13,8 @@ use crate::tls::client_verifier::ClientAuthMode;
 use crate::tls::connect::Alpn;
 use crate::tls::connect::Trust;
 use crate::tls::connect::UpstreamTls;
+use crate::tls::fingerprint::ClientFingerprints;
+use crate::tls::fingerprint::HelloCarrier;
 use crate::tls::sni::CertificateIndex;
 use crate::tls::sni::Resolver;
 use crate::tls::sni::SniMatch;
@@ -41,6 +45,16 @@ fn made(name: &str) -> (Certificate, String) {
 
 /// A server for `localhost` alone, with tickets; it asks clients for certificates that nobody has, if it asks.
 pub(crate) fn server(mode: Option<ClientAuthMode>) -> Arc<QuicTls> {
+    Arc::new(QuicTls::new(Arc::new(downstream(mode)), &[ALPN]).unwrap())
+}
+
+/// The same for anybody, taking the fingerprints of clients.
+pub(crate) fn fingerprinting_server() -> Arc<QuicTls> {
+    let tls = downstream(None).with_fingerprints(true);
+    Arc::new(QuicTls::new(Arc::new(tls), &[ALPN]).unwrap())
+}
+
+fn downstream(mode: Option<ClientAuthMode>) -> DownstreamTls {
     let (index, _) = CertificateIndex::new(&[Arc::new(made("localhost").0)], SniMatch::Wildcard);
     let resolver = Arc::new(Resolver { index: Arc::new(index), refuses_unknown: true });
     let tickets = Some(Arc::new(TicketKeys::new(Duration::from_secs(300), None)));
@@ -50,8 +64,7 @@ pub(crate) fn server(mode: Option<ClientAuthMode>) -> Arc<QuicTls> {
         ClientAuth { mode, authorities: Arc::new(TrustedCas::new(vec![Arc::new(ca.unwrap())])) }
     });
     let offer = tls_policy::everything();
-    let tls = DownstreamTls::new(&offer, resolver, tickets, client_auth, &[]).unwrap();
-    Arc::new(QuicTls::new(Arc::new(tls), &[ALPN]).unwrap())
+    DownstreamTls::new(&offer, resolver, tickets, client_auth, &[]).unwrap()
 }
 
 /// A client that offers this protocol, and has a certificate of its own or none.
@@ -61,6 +74,17 @@ pub(crate) fn client(alpn: &[u8], has_certificate: bool) -> Arc<ClientConfig> {
     let mut config = ClientConfig::clone(&tls.client().config());
     config.alpn_protocols = vec![alpn.to_vec()];
     Arc::new(config)
+}
+
+/// What a client says first, without its header, and the fingerprints of it.
+pub(crate) fn hello_of(client: Arc<ClientConfig>) -> (Vec<u8>, ClientFingerprints) {
+    let name = "localhost".try_into().unwrap();
+    let mut client = ClientConnection::new(client, Version::V1, name, Vec::new()).unwrap();
+    let mut message = Vec::new();
+    client.write_hs(&mut message);
+    let hello = message.split_off(4);
+    let fingerprints = ClientFingerprints::of(&hello, HelloCarrier::Quic).unwrap();
+    (hello, fingerprints)
 }
 
 /// A listener that offers TLS 1.2 alone.

@@ -29,7 +29,6 @@ pub struct Config {
     pub certificates: Vec<Certificate>,
     pub authorities: Vec<Authority>,
     pub ip_groups: Vec<IpGroup>,
-    /// At least one.
     pub listeners: Vec<Listener>,
     pub server_groups: Vec<ServerGroup>,
     pub rules: Vec<Rule>,

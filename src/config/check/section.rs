@@ -198,11 +198,11 @@ impl<'t, 'o> Section<'t, 'o> {
         }
     }
 
-    /// Reports that the list `key` is there but has nothing in it.
-    pub(super) fn refuse_empty(&mut self, key: &'static str, example: &str) {
-        if let Some(entry) = self.find(key).filter(|entry| is_empty_list(entry)) {
-            let message = format!("`{key}` is an empty list");
-            self.output.report.error(entry.value.location, message, format!("add {example}"));
+    /// Warns of what may be left out, and seldom is.
+    pub(super) fn warn_missing(&mut self, message: &str, help: &str) {
+        let Some(table) = self.table else { return };
+        if !self.output.report.is_broken(table.location) {
+            self.output.report.warning(table.location, message, help);
         }
     }
 

@@ -75,7 +75,7 @@ pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut O
     group.protection = annotations::protection(&mut section);
     annotations::description_and_tags(&mut section);
     group.tls = group_tls::group_tls(&mut section, group.protocol, known);
-    group.backends = backends(&mut section, protocol);
+    group.backends = backends(&mut section, (&group.name, protocol));
     group.health_check = health_check::health_check(&mut section, &group);
     group.passive_check = passive_check::passive_check(&mut section);
     group.sticky = sticky::sticky(&mut section);
@@ -250,13 +250,17 @@ fn milliseconds(least: u64, most: u64) -> Time {
     Time(Duration::from_millis(least)..=Duration::from_millis(most))
 }
 
-fn backends(group: &mut Section<'_, '_>, protocol: GroupProtocol) -> Vec<Backend> {
-    let example = "[[server_group.backend]] with address = \"127.0.0.1:9001\"";
+/// A group may get its backends later. One that does not even say that it has none may have lost them.
+fn backends(group: &mut Section<'_, '_>, (name, protocol): (&str, GroupProtocol)) -> Vec<Backend> {
     let Some(tables) = group.elements("backend") else {
-        group.missing("backend", example);
+        let whose = if name.is_empty() { "the group".to_owned() } else { format!("\"{name}\"") };
+        group.warn_missing(
+            &format!("{whose} has no backend: {}", without_backends(protocol)),
+            "add [[server_group.backend]] with address = \"127.0.0.1:9001\", or write backend = [] if others will be \
+             added later",
+        );
         return Vec::new();
     };
-    group.refuse_empty("backend", example);
     let may_lack_port = !protocol.is_http() || group.is_refused("protocol");
     tables.into_iter().filter_map(|table| backend(table, may_lack_port, group.output)).collect()
 }

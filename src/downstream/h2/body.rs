@@ -6,7 +6,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::downstream::h2::shared::Shared;
-use crate::downstream::multiplex::stream_state::StreamError;
 use crate::downstream::multiplex::stream_state::StreamState;
 use crate::downstream::pacer::Pacer;
 use crate::exchange::Exchange;
@@ -69,7 +68,7 @@ impl<'s> Body<'s> {
     /// Takes what came; the client may send as much again.
     fn take(&mut self) -> Result<Option<Buffer>, BodyError> {
         if let Some(error) = self.state.error() {
-            return Err(described(error));
+            return Err(error.into());
         }
         let mut inbox = self.state.inbox.borrow_mut();
         if self.limit.is_some_and(|limit| inbox.received > limit) {
@@ -146,12 +145,5 @@ impl RequestBody for Body<'_> {
 
     fn received_bytes(&self) -> u64 {
         self.state.inbox.borrow().received
-    }
-}
-
-fn described(error: StreamError) -> BodyError {
-    match error {
-        StreamError::Fault(word) => BodyError::Malformed(word),
-        StreamError::Client | StreamError::Stalled | StreamError::Connection => BodyError::Gone,
     }
 }

@@ -1,16 +1,13 @@
 //! A response on its way out on a stream.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use crate::downstream::h2::sending::SLICE_BYTES;
 use crate::downstream::h2::shared::Shared;
 use crate::downstream::multiplex::reply_head;
-use crate::downstream::multiplex::reply_head::ReplyTraits;
+use crate::downstream::multiplex::reply_progress::ReplyProgress;
 use crate::downstream::multiplex::stream_state::StreamError;
 use crate::downstream::multiplex::stream_state::StreamState;
-use crate::downstream::multiplex::stream_state::Traits;
-use crate::downstream::pacer::Pacer;
 use crate::downstream::reply_state::ReplyState;
 use crate::exchange::stream;
 use crate::exchange::stream::ReplyError;
@@ -21,56 +18,28 @@ use crate::proto::field_lines;
 use crate::proto::h2::connection::Connection as Codec;
 use crate::proto::h2::connection::StreamGone;
 use crate::proto::h2::stream::StreamId;
-use crate::snapshot::HttpListener;
-use crate::snapshot::bandwidth::Direction;
-use crate::snapshot::bandwidth::PacedRequest;
 
 pub(super) struct Reply<'s> {
     shared: &'s Shared,
     stream: &'s Rc<StreamState>,
-    traits: Traits,
-    state: ReplyState,
-    response: ReplyTraits,
-    /// The field lines of a head that waits for the first piece of content, to be sent with it. They are not
-    /// compressed yet: what was compressed can no longer be taken back.
-    head: Option<Buffer>,
-    content_bytes: u64,
-    /// With the headers of frames.
-    sent_bytes: u64,
-    /// Between two pieces of the request's body.
-    timeout: &'s Duration,
-    terms: &'s HttpListener,
-    pacer: Pacer,
+    progress: ReplyProgress<'s>,
 }
 
 impl<'s> Reply<'s> {
     pub(super) fn new(
         shared: &'s Shared,
         stream: &'s Rc<StreamState>,
-        (terms, timeout): (&'s HttpListener, &'s Duration),
-        (traits, paced): (Traits, Option<PacedRequest>),
+        progress: ReplyProgress<'s>,
     ) -> Reply<'s> {
-        Reply {
-            shared,
-            stream,
-            traits,
-            state: ReplyState::Unstarted,
-            response: ReplyTraits::default(),
-            head: None,
-            content_bytes: 0,
-            sent_bytes: 0,
-            timeout,
-            terms,
-            pacer: Pacer::new(paced),
-        }
+        Reply { shared, stream, progress }
     }
 
     async fn write(&mut self, piece: Option<Buffer>, last: Option<&[u8]>) -> Result<(), StreamError> {
-        let piece = piece.filter(|piece| self.response.has_content && !piece.is_empty());
+        let piece = piece.filter(|piece| self.progress.response.has_content && !piece.is_empty());
         let ends_with_trailers = last.is_some_and(|trailers| !trailers.is_empty());
         let ends_with_content = last.is_some() && !ends_with_trailers;
         let mut is_ended = false;
-        if self.head.is_some() {
+        if self.progress.has_head() {
             let _slot = self.shared.turn(self.stream).await?;
             is_ended = ends_with_content && piece.is_none();
             self.write_head(is_ended)?;
@@ -88,14 +57,13 @@ impl<'s> Reply<'s> {
         }
         if last.is_some() {
             self.stream.is_answered.set(true);
-            self.state = ReplyState::Finished;
+            self.progress.state = ReplyState::Finished;
         }
         Ok(())
     }
 
     fn write_head(&mut self, end: bool) -> Result<(), StreamError> {
-        let Some(lines) = self.head.take() else { return Ok(()) };
-        let status = reply_head::digits(self.response.status);
+        let Some((status, lines)) = self.progress.take_head() else { return Ok(()) };
         let fields = reply_head::fields(&status, lines.filled());
         self.encode(|codec, stream| codec.send_head(stream, fields, end))
     }
@@ -109,7 +77,7 @@ impl<'s> Reply<'s> {
         let mut codec = shared.codec.borrow_mut();
         let before = codec.output_bytes();
         let written = write(&mut codec, self.stream.id);
-        self.sent_bytes += (codec.output_bytes() - before) as u64;
+        self.progress.sent_bytes += (codec.output_bytes() - before) as u64;
         drop(codec);
         written.map_err(|gone| self.error(gone))
     }
@@ -124,21 +92,13 @@ impl<'s> Reply<'s> {
             let now = self.shared.now();
             let sent = self.encode(|codec, stream| codec.send_content(stream, slice, is_last, now))?;
             drop(slot);
-            self.content_bytes += sent as u64;
+            self.progress.content_bytes += sent as u64;
             rest = rest.get(sent..).unwrap_or_default();
             if sent < slice.len() {
                 self.shared.window(self.stream).await?;
             }
         }
         Ok(())
-    }
-
-    /// Once the client has got something, be it the leave to go on, it is its turn: a wait for its body that had no
-    /// bound has one now, and another begins again. Only within a tunnel may it be silent until that ends.
-    fn expect_more(&self) {
-        if let Some(deadline) = self.stream.body_deadline.get() {
-            deadline.set(*self.timeout);
-        }
     }
 
     fn error(&self, _gone: StreamGone) -> StreamError {
@@ -148,7 +108,7 @@ impl<'s> Reply<'s> {
 
 impl stream::Reply for Reply<'_> {
     fn is_started(&self) -> bool {
-        self.state.is_started()
+        self.progress.state.is_started()
     }
 
     fn can_delimit(&self) -> bool {
@@ -156,27 +116,19 @@ impl stream::Reply for Reply<'_> {
     }
 
     fn room(&self) -> usize {
-        self.pacer.room(self.shared.room(self.stream), self.terms)
+        self.progress.room(self.shared.room(self.stream))
     }
 
     fn retract(&mut self) -> bool {
-        let is_unsent = self.state.retract(self.head.is_some());
-        if is_unsent {
-            self.head = None;
-            self.response.is_tunnel = false;
-        }
-        is_unsent
+        self.progress.retract()
     }
 
     fn can_end_with_trailers(&self) -> bool {
-        self.state == ReplyState::Started
-            && self.response.has_content
-            && !self.response.is_tunnel
-            && !self.response.has_length
+        self.progress.can_end_with_trailers()
     }
 
     fn interim(&mut self, head: &ResponseHead<'_, '_>) -> bool {
-        if !self.terms.early_hints.passes(head.status, true) {
+        if !self.progress.terms.early_hints.passes(head.status, true) {
             return false;
         }
         let status = reply_head::digits(head.status);
@@ -187,36 +139,25 @@ impl stream::Reply for Reply<'_> {
     }
 
     fn start(&mut self, head: &ResponseHead<'_, '_>, facts: &StartFacts<'_>) {
-        self.state = ReplyState::Started;
-        let buffers = &self.shared.worker.buffers;
-        let (lines, response) = reply_head::write(head, facts, &self.traits, buffers);
-        self.response = response;
-        self.head = Some(lines);
+        self.progress.start(head, facts, &self.shared.worker);
     }
 
     async fn send(&mut self, piece: Option<Buffer>, last: Option<&[u8]>) -> Result<(), ReplyError> {
-        if let Some(piece) = piece.as_ref().filter(|_| self.response.has_content) {
-            self.pacer.count((piece.len(), Direction::Down), self.terms, &self.shared.worker);
-            if let Some(turn) = self.pacer.wait(&self.shared.worker) {
-                turn.await;
-            }
-        }
+        self.progress.pace(piece.as_ref(), &self.shared.worker).await;
         let written = self.write(piece, last).await;
-        if !self.response.is_tunnel || last.is_some() {
-            self.expect_more();
+        // Within a tunnel, the client may be silent until that ends.
+        if !self.progress.response.is_tunnel || last.is_some() {
+            self.progress.expect_more(self.stream.body_deadline.get());
         }
         self.shared.wake_driver();
-        written.map_err(|error| {
-            self.state = ReplyState::Broken;
-            if error == StreamError::Stalled { ReplyError::TimedOut } else { ReplyError::Gone }
-        })
+        written.map_err(|error| self.progress.fail(error))
     }
 
     fn content_bytes(&self) -> u64 {
-        self.content_bytes
+        self.progress.content_bytes
     }
 
     fn sent_bytes(&self) -> u64 {
-        self.sent_bytes
+        self.progress.sent_bytes
     }
 }

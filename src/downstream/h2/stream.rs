@@ -9,12 +9,13 @@ use std::task::Poll;
 use crate::downstream::h2::body::Body;
 use crate::downstream::h2::reply::Reply;
 use crate::downstream::h2::shared::Shared;
+use crate::downstream::multiplex::reply_progress::ReplyProgress;
+use crate::downstream::multiplex::stream_parts::StreamParts;
 use crate::downstream::multiplex::stream_state::StreamState;
 use crate::downstream::multiplex::stream_state::Traits;
 use crate::exchange;
 use crate::exchange::Exchange;
 use crate::exchange::stream::ClientWatch;
-use crate::exchange::stream::Stream;
 use crate::telemetry::reason::Reason;
 use crate::worker::snapshot_ref::SnapshotRef;
 
@@ -38,9 +39,10 @@ pub(crate) async fn serve(job: StreamTask) {
     let terms = snapshot.listener(shared.connection.listener());
     if let Some(origin) = terms.and_then(|terms| shared.origin(terms)) {
         let timeout = exchange.body_timeout(&origin);
-        let mut stream = H2Stream {
+        let progress = ReplyProgress::new((origin.http, timeout), (traits, exchange.paced()));
+        let mut stream = StreamParts {
             body: Body::new((&shared, &state), origin.http, timeout, (traits.wants_tunnel, &exchange)),
-            reply: Reply::new(&shared, &state, (origin.http, timeout), (traits, exchange.paced())),
+            reply: Reply::new(&shared, &state, progress),
             watch: ClientPresence { shared: &shared, state: &state },
             head_bytes: traits.head_bytes,
         };
@@ -63,28 +65,6 @@ struct StreamEnd<'s> {
 impl Drop for StreamEnd<'_> {
     fn drop(&mut self) {
         self.shared.end_stream(self.state);
-    }
-}
-
-/// One exchange on the connection.
-struct H2Stream<'s> {
-    body: Body<'s>,
-    reply: Reply<'s>,
-    watch: ClientPresence<'s>,
-    head_bytes: u32,
-}
-
-impl<'s> Stream for H2Stream<'s> {
-    type Body = Body<'s>;
-    type Reply = Reply<'s>;
-    type ClientWatch = ClientPresence<'s>;
-
-    fn parts(&mut self) -> (&mut Body<'s>, &mut Reply<'s>, &ClientPresence<'s>) {
-        (&mut self.body, &mut self.reply, &self.watch)
-    }
-
-    fn head_bytes(&self) -> u64 {
-        u64::from(self.head_bytes)
     }
 }
 

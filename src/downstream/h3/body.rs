@@ -10,7 +10,6 @@ use std::time::Duration;
 use crate::downstream::h3::halves::PIECE_BYTES;
 use crate::downstream::h3::halves::StreamHalves;
 use crate::downstream::h3::shared::Http3Shared;
-use crate::downstream::multiplex::stream_state::StreamError;
 use crate::downstream::pacer::Pacer;
 use crate::exchange::Exchange;
 use crate::exchange::stream::BodyError;
@@ -67,7 +66,7 @@ impl<'s> Body<'s> {
     fn poll_piece(&mut self, cx: &Context<'_>) -> Poll<Result<Option<Buffer>, BodyError>> {
         loop {
             if let Some(error) = self.halves.error() {
-                return Poll::Ready(Err(described(error)));
+                return Poll::Ready(Err(error.into()));
             }
             if self.halves.is_read.get() {
                 return Poll::Ready(Ok(None));
@@ -85,10 +84,10 @@ impl<'s> Body<'s> {
                 Ok(None) => match self.reader.handle_end() {
                     Ok(()) => self.halves.is_read.set(true),
                     Err(fault) => {
-                        return Poll::Ready(Err(described(self.shared.fail_stream(self.halves, fault))));
+                        return Poll::Ready(Err(self.shared.fail_stream(self.halves, fault).into()));
                     }
                 },
-                Err(failure) => return Poll::Ready(Err(described(self.halves.fail_with(failure)))),
+                Err(failure) => return Poll::Ready(Err(self.halves.fail_with(failure).into())),
             }
         }
     }
@@ -100,7 +99,7 @@ impl<'s> Body<'s> {
             Ok(received) => received,
             Err(fault) => {
                 drop(codec);
-                return Err(described(self.shared.fail_stream(self.halves, fault)));
+                return Err(self.shared.fail_stream(self.halves, fault).into());
             }
         };
         let taken = self.unread.split_to(received.consumed);
@@ -166,12 +165,5 @@ impl RequestBody for Body<'_> {
 
     fn received_bytes(&self) -> u64 {
         self.received
-    }
-}
-
-fn described(error: StreamError) -> BodyError {
-    match error {
-        StreamError::Fault(word) => BodyError::Malformed(word),
-        StreamError::Client | StreamError::Stalled | StreamError::Connection => BodyError::Gone,
     }
 }

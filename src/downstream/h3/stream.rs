@@ -10,12 +10,13 @@ use crate::downstream::h3::halves::StreamHalves;
 use crate::downstream::h3::reply::Reply;
 use crate::downstream::h3::shared::CountedRequest;
 use crate::downstream::h3::shared::Http3Shared;
+use crate::downstream::multiplex::reply_progress::ReplyProgress;
+use crate::downstream::multiplex::stream_parts::StreamParts;
 use crate::downstream::multiplex::stream_state::StreamError;
 use crate::downstream::multiplex::stream_state::Traits;
 use crate::exchange;
 use crate::exchange::Exchange;
 use crate::exchange::stream::ClientWatch;
-use crate::exchange::stream::Stream;
 use crate::proto::h3::fault::ErrorCode;
 use crate::proto::h3::request::RequestReader;
 use crate::quic::streams::StreamBytes;
@@ -43,9 +44,10 @@ pub(in crate::downstream) async fn serve(job: RequestTask) {
     let terms = snapshot.listener(shared.client.listener());
     if let Some(origin) = terms.and_then(|terms| shared.origin(terms)) {
         let timeout = exchange.body_timeout(&origin);
-        let mut stream = H3Stream {
+        let progress = ReplyProgress::new((origin.http, timeout), (traits, exchange.paced()));
+        let mut stream = StreamParts {
             body: Body::new((&shared, &halves), (reader, unread), (origin.http, timeout), &exchange),
-            reply: Reply::new((&shared, &halves), (origin.http, timeout), (traits, exchange.paced())),
+            reply: Reply::new((&shared, &halves), progress),
             watch: ClientPresence { shared: &shared, halves: &halves },
             head_bytes: traits.head_bytes,
         };
@@ -79,28 +81,6 @@ impl Drop for RequestEnd<'_> {
         if self.halves.error() != Some(StreamError::Connection) {
             self.shared.note_early_end();
         }
-    }
-}
-
-/// One exchange on the connection.
-struct H3Stream<'s> {
-    body: Body<'s>,
-    reply: Reply<'s>,
-    watch: ClientPresence<'s>,
-    head_bytes: u32,
-}
-
-impl<'s> Stream for H3Stream<'s> {
-    type Body = Body<'s>;
-    type Reply = Reply<'s>;
-    type ClientWatch = ClientPresence<'s>;
-
-    fn parts(&mut self) -> (&mut Body<'s>, &mut Reply<'s>, &ClientPresence<'s>) {
-        (&mut self.body, &mut self.reply, &self.watch)
-    }
-
-    fn head_bytes(&self) -> u64 {
-        u64::from(self.head_bytes)
     }
 }
 

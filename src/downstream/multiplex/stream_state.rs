@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::task::Context;
 
 use crate::downstream::multiplex::inbox::Inbox;
+use crate::exchange::stream::BodyError;
 use crate::net::timer::Deadline;
 use crate::net::wake::WakerSlot;
 use crate::proto::h2::stream::StreamId;
@@ -32,6 +33,15 @@ impl StreamError {
             StreamError::Fault(word) => Some(Reason::ClientFault(word)),
             StreamError::Stalled => Some(Reason::ClientStalled),
             StreamError::Connection => of_connection,
+        }
+    }
+}
+
+impl From<StreamError> for BodyError {
+    fn from(error: StreamError) -> BodyError {
+        match error {
+            StreamError::Fault(word) => BodyError::Malformed(word),
+            StreamError::Client | StreamError::Stalled | StreamError::Connection => BodyError::Gone,
         }
     }
 }

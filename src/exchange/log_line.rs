@@ -8,6 +8,7 @@ use crate::exchange::message::Origin;
 use crate::exchange::message::Request;
 use crate::http::head::PartialHead;
 use crate::http::head::RequestHead;
+use crate::http::head::Version;
 use crate::http::headers::KnownName;
 use crate::net::clock::Moment;
 use crate::policy::forwarded::Client;
@@ -60,13 +61,15 @@ pub(super) fn refused_facts<'a>(
     origin: &Origin<'a>,
     worker: &Worker,
 ) -> RequestFacts<'a> {
+    // QUIC is never in the clear, whether its handshake came to an end or not.
+    let is_quic = head.version == Version::Http3.as_str();
     RequestFacts {
         is_connection: false,
         time: worker.clock.wall(received),
         peer: origin.peer,
         client: origin.peer.ip(),
         method: if head.method.is_empty() { b"-" } else { head.method },
-        scheme: origin.scheme(),
+        scheme: if is_quic { "https" } else { origin.scheme() },
         host: head.host,
         http_host: head.host,
         request_uri: if head.target.is_empty() { b"-" } else { head.target },

@@ -201,11 +201,12 @@ impl<'a> ResponseTerms<'a> {
     ) where
         'a: 'f,
     {
-        if let Some(alt_svc) = &self.origin.http.alt_svc {
+        let alt_svc = self.origin.http.alt_svc.as_ref();
+        if let Some(alt_svc) = alt_svc.and_then(|known| known.value(self.worker.is_ending())) {
             // What a backend says is about its own ports.
             head.headers.retain(|field| !field.name.eq_ignore_ascii_case(b"alt-svc"));
             // There is room for it.
-            let _ = added.try_push((b"Alt-Svc", alt_svc.value(self.worker.is_ending())));
+            let _ = added.try_push((b"Alt-Svc", alt_svc));
         }
         let Some(policy) = &self.origin.http.responses else { return };
         let rule = self.rule.and_then(|rule| self.origin.http.rule(rule));

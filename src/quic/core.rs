@@ -119,6 +119,10 @@ impl EndpointCore {
         self.is_draining = true;
     }
 
+    pub(super) fn end_drain(&mut self) {
+        self.is_draining = false;
+    }
+
     /// Connections that are not forgotten yet.
     pub(super) fn open(&self) -> usize {
         self.open

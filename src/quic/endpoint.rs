@@ -187,6 +187,11 @@ impl QuicEndpoint {
         self.tasks.core.borrow_mut().begin_drain();
     }
 
+    /// Lets clients begin again.
+    pub fn end_drain(&self) {
+        self.tasks.core.borrow_mut().end_drain();
+    }
+
     /// Connections that are not forgotten: one that is closed is remembered for some round trips.
     pub fn connections(&self) -> usize {
         self.tasks.core.borrow().open()

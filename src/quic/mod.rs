@@ -13,6 +13,7 @@ pub mod end;
 pub mod endpoint;
 pub mod forwarding;
 mod hello_tap;
+pub mod group_hold;
 mod outgoing;
 pub mod settings;
 mod shared;

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::rc::Weak;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -48,6 +49,8 @@ pub(super) struct SocketInbox {
     drain: Arc<Drain>,
     /// By the number of the socket.
     sockets: Vec<(u64, WorkerSocket)>,
+    /// Those of QUIC that no listener has, and that have connections.
+    closing: Vec<ClosingQuic>,
     worker: Rc<Worker>,
     datagrams: DatagramCell,
     /// What sockets of QUIC receive into.
@@ -60,6 +63,12 @@ struct WorkerSocket {
     /// Which of the sockets of its address it is.
     index: usize,
     service: SocketService,
+}
+
+struct ClosingQuic {
+    number: u64,
+    index: usize,
+    socket: Weak<QuicSocket>,
 }
 
 /// What receives on it.
@@ -76,7 +85,16 @@ impl SocketInbox {
         worker: Rc<Worker>,
         (datagrams, quic): (DatagramCell, QuicSockets),
     ) -> SocketInbox {
-        SocketInbox { mailbox, drain, sockets: Vec::new(), worker, datagrams, arena: OnceCell::new(), quic }
+        SocketInbox {
+            mailbox,
+            drain,
+            sockets: Vec::new(),
+            closing: Vec::new(),
+            worker,
+            datagrams,
+            arena: OnceCell::new(),
+            quic,
+        }
     }
 
     pub(super) fn drain(&mut self) {
@@ -90,17 +108,7 @@ impl SocketInbox {
                 SocketOrder::BidFarewell(done) => self.bid_farewell(done),
             }
         }
-        let datagrams = self.datagrams.get();
-        self.sockets.retain(|(number, socket)| match snapshot.listener_of_socket(*number) {
-            Some(listener) => {
-                socket.hand_to(listener);
-                true
-            }
-            None => {
-                socket.close(datagrams, &self.quic, &self.worker);
-                false
-            }
-        });
+        self.follow(&snapshot);
         self.let_go(&snapshot);
         if let Some(grace) = self.drain.begun()
             && !self.worker.is_draining()
@@ -110,6 +118,31 @@ impl SocketInbox {
         if self.drain.is_over() && !self.worker.is_stop_over() {
             self.cut_off(&snapshot);
         }
+    }
+
+    /// Hands sockets to the listeners that have them now, and closes those that none has.
+    fn follow(&mut self, snapshot: &Snapshot) {
+        for (number, socket) in std::mem::take(&mut self.sockets) {
+            if let Some(listener) = snapshot.listener_of_socket(number) {
+                socket.hand_to(listener);
+                self.sockets.push((number, socket));
+                continue;
+            }
+            socket.close(self.datagrams.get(), &self.quic, &self.worker);
+            if let SocketService::Quic(quic) = &socket.service {
+                self.closing.push(ClosingQuic { number, index: socket.index, socket: Rc::downgrade(quic) });
+            }
+        }
+        let (sockets, is_draining) = (&mut self.sockets, self.worker.is_draining());
+        self.closing.retain(|ClosingQuic { number, index, socket }| {
+            let Some(socket) = socket.upgrade() else { return false };
+            let listener = snapshot.listener_of_socket(*number).filter(|_| !is_draining);
+            let is_reopened = listener.is_some_and(|listener| socket.reopen(listener));
+            if is_reopened {
+                sockets.push((*number, WorkerSocket { index: *index, service: SocketService::Quic(socket) }));
+            }
+            !is_reopened
+        });
     }
 
     /// Ends what is relayed, each with a reset and a line in the log, when the time for a graceful stop is over.
@@ -150,14 +183,15 @@ impl SocketInbox {
     /// opens while the process stops already.
     fn receive_on(&mut self, new: NewSocket, snapshot: &Snapshot) {
         let NewSocket { number, kind, port, socket, index, mut sessions, group } = new;
-        let Some(listener) = snapshot.listener_of_socket(number) else { return };
-        if self.worker.is_draining() {
+        let listener = snapshot.listener_of_socket(number).filter(|_| !self.worker.is_draining());
+        let Some(listener) = listener else {
+            group.into_iter().for_each(|(_, hold)| hold.note_missing());
             return;
-        }
+        };
         let service = match (kind, group) {
-            (TransportKind::Quic, Some(group)) => {
+            (TransportKind::Quic, Some((group, hold))) => {
                 let before = sessions.as_mut().and_then(|handed| handed.quic.take());
-                self.receive_quic(socket, QuicSocketPlace { index, group, listener, port }, before)
+                self.receive_quic(socket, QuicSocketPlace { index, group, hold, listener, port }, before)
             }
             (TransportKind::Tcp | TransportKind::Quic, _) => Acceptor::new(socket).map(|acceptor| {
                 let accepting = Accepting::new(acceptor, listener, port, &self.worker);
@@ -186,7 +220,8 @@ impl SocketInbox {
         before: Option<HandedQuic>,
     ) -> io::Result<SocketService> {
         let arena = Rc::clone(self.arena.get_or_init(Rc::default));
-        let socket = QuicSocket::new(socket, at, arena, &self.worker)?;
+        let hold = at.hold.clone();
+        let socket = QuicSocket::new(socket, at, arena, &self.worker).inspect_err(|_| hold.note_missing())?;
         before.map_or(Ok(()), |before| socket.follow(before))?;
         self.quic.borrow_mut().push(Rc::clone(&socket));
         Ok(SocketService::Quic(socket))
@@ -304,13 +339,14 @@ pub(super) async fn end_all(quic: &QuicSockets, worker: &Worker) {
 
 /// Lets nobody begin there any more, and closes it when its connections are over.
 fn close_later(socket: Rc<QuicSocket>, quic: &QuicSockets, worker: &Rc<Worker>) {
-    socket.begin_drain();
+    socket.begin_close();
     let tag = Tag::QuicListener(socket.listener() as u32);
     worker.timers.shorten_tagged(tag, IDLE_GRACE, Shorten::Drainable);
     let (quic, worker) = (Rc::clone(quic), Rc::clone(worker));
     task::spawn(async move {
-        socket.drained(&worker).await;
-        quic.borrow_mut().retain(|known| !Rc::ptr_eq(known, &socket));
+        if socket.closed(&worker).await {
+            quic.borrow_mut().retain(|known| !Rc::ptr_eq(known, &socket));
+        }
     });
 }
 

@@ -1,7 +1,12 @@
 //! How connections of HTTP/3 begin and end, and that no request is lost with them.
 
-use crate::support::h3_frames::{GOAWAY, H3_NO_ERROR, H3_REQUEST_REJECTED};
-use crate::support::{Backend, Closed, Http3, PATIENCE, QuicTls, Scenario, eventually, now, tls::own_pair};
+use crate::support::h3_frames::{GOAWAY, H3_NO_ERROR, H3_REQUEST_REJECTED, HEADERS, frame};
+use crate::support::{
+    Backend, Closed, Http3, PATIENCE, QuicTls, Scenario, encode_section, eventually, log_entries, now,
+    tls::own_pair,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The id of the first GOAWAY of an end in steps (RFC 9114 §5.2).
@@ -70,6 +75,72 @@ fn connections_end_when_http3_is_switched_off() {
     assert_eq!(client.get("/").status, 200);
     ringway.reload(&scenario().text().replace("http3 = true", "http3 = false"));
     assert_eq!(farewell(&mut client).first(), Some(&LAST_REQUEST));
+}
+
+/// The port is bound as long as connections from before are not over: nobody could bind it anew.
+#[test]
+fn http3_that_is_switched_on_again_goes_on_at_its_port() {
+    let may_answer = Arc::new(AtomicBool::new(false));
+    let released = Arc::clone(&may_answer);
+    let backend = Backend::per_request(move |peer, head, _| {
+        if head.start_line.contains("/held") {
+            eventually("it may answer", || released.load(Ordering::Acquire));
+        }
+        peer.respond("200 OK", b"")
+    });
+    let on = Scenario::of(&backend).http3().text();
+    let off = on.replace("http3 = true", "http3 = false");
+    let ringway = Scenario::of(&backend).http3().start();
+    let address = ringway.address();
+    for _ in 0..2 {
+        may_answer.store(false, Ordering::Release);
+        let mut old = Http3::connect(address);
+        let served = backend.requests();
+        let stream = old.request("GET", "/held", &[], true);
+        eventually("the backend has it", || backend.requests() == served + 1);
+        ringway.reload(&off);
+        let told = old.receive_until(|client| client.go_away());
+        assert!(matches!(told, Ok(Some(_))), "{told:?}");
+        assert!(Http3::with(address, &Default::default()).is_err(), "nobody begins any more");
+        ringway.reload(&on);
+        let mut new = Http3::connect(address);
+        assert_eq!(new.get("/").status, 200);
+        may_answer.store(true, Ordering::Release);
+        assert_eq!(old.response(stream).status, 200);
+        farewell(&mut old);
+        assert_eq!(new.get("/").status, 200);
+    }
+    ringway.reload(&off);
+    eventually("the port is free", || std::net::UdpSocket::bind(address).is_ok());
+    ringway.reload(&on);
+    assert_eq!(Http3::connect(address).get("/").status, 200);
+}
+
+/// Whichever listener comes to the address of one that is gone.
+#[test]
+fn another_listener_takes_sockets_over_that_close() {
+    let backend = backend();
+    let listener = |name: &str, address: &str| {
+        format!(
+            "[[listener]]\nname = \"{name}\"\naddress = \"{address}\"\nprotocol = \"quic\"\n\
+             certificates = [\"kit\"]\ndefault_group = \"app\"\n"
+        )
+    };
+    let scenario = Scenario::of(&backend).http3();
+    let ringway = scenario.start();
+    // A port that the kernel has chosen: what is bound there later has it by number.
+    let free = std::net::UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+    let address = free.expect("a port");
+    let with = |name: &str| scenario.clone().table(&listener(name, &address.to_string())).text();
+    ringway.reload(&with("first"));
+    let mut old = Http3::connect(address);
+    let stream = old.request("GET", "/slow", &[], true);
+    eventually("the backend has it", || backend.requests() == 1);
+    ringway.reload(&scenario.text());
+    ringway.reload(&with("second"));
+    assert_eq!(Http3::connect(address).get("/").status, 200);
+    assert_eq!(old.response(stream).status, 200);
+    farewell(&mut old);
 }
 
 #[test]
@@ -163,6 +234,39 @@ fn an_idle_connection_ends_and_a_busy_one_does_not() {
     assert!((Duration::from_millis(700)..Duration::from_millis(4000)).contains(&took), "{took:?}");
 }
 
+/// Its number is below that of the GOAWAY, so nobody else could serve it.
+#[test]
+fn a_request_that_is_begun_before_the_end_is_served() {
+    let backend = Backend::echo_head();
+    let ringway = Scenario::of(&backend).http3().listener("idle_timeout = \"1s\"").start();
+    let mut client = Http3::connect(ringway.address());
+    assert_eq!(client.get("/").status, 200);
+    let fields = [(":method", "GET"), (":scheme", "https"), (":authority", "a"), (":path", "/late")];
+    let head = frame(HEADERS, &encode_section(&fields));
+    let (begin, rest) = head.split_at(head.len() / 2);
+    let stream = client.next_id();
+    client.send(stream, begin).expect("it is taken");
+    let final_word = client.receive_until(|client| client.go_away().filter(|id| *id != LAST_REQUEST));
+    assert_eq!(final_word.ok(), Some(Some(stream + 4)));
+    client.receive_within(Duration::from_millis(1200)).expect("it is waited for");
+    client.send(stream, rest).and_then(|()| client.finish(stream)).expect("it is taken");
+    assert_eq!(client.response(stream).status, 200);
+    farewell(&mut client);
+}
+
+#[test]
+fn a_head_that_does_not_come_may_be_sent_again() {
+    let backend = Backend::echo_head();
+    let lines = "idle_timeout = \"1s\"\nclient_header_timeout = \"3s\"";
+    let ringway = Scenario::of(&backend).http3().listener(lines).start();
+    let mut client = Http3::connect(ringway.address());
+    assert_eq!(client.get("/").status, 200);
+    let stream = client.next_id();
+    client.send(stream, &[1, 40, 0, 0]).expect("it is taken");
+    farewell(&mut client);
+    assert_eq!(client.stream(stream).reset, Some(H3_REQUEST_REJECTED));
+}
+
 #[test]
 fn a_connection_without_a_request_ends_soon_whatever_else_comes() {
     let backend = backend();
@@ -216,13 +320,17 @@ fn a_client_that_vanishes_is_forgotten() {
 #[test]
 fn who_speaks_no_http3_is_told_so() {
     let backend = backend();
-    let ringway = Scenario::of(&backend).http3().start();
+    let ringway = Scenario::of(&backend).http3().logged("json").start();
     for protocols in [&["h2", "http/1.1"][..], &["hq-interop"], &[]] {
         let tls = QuicTls::trusting(&own_pair().certificate, None, protocols);
         let refused = Http3::secured(ringway.address(), &tls, "test.example");
         // no_application_protocol (RFC 7301 §3.2) as an error of QUIC.
         let error = refused.err().expect("the handshake fails").to_string();
         assert!(error.contains("120"), "{protocols:?}: {error}");
+    }
+    // The log tells QUIC from TLS over TCP.
+    for entry in log_entries(&ringway, 3) {
+        assert_eq!((&entry["scheme"], &entry["server_protocol"]), (&"https".into(), &"HTTP/3.0".into()), "{entry}");
     }
     let tls = QuicTls::trusting(&own_pair().certificate, None, &["hq-interop", "h3"]);
     let client = Http3::secured(ringway.address(), &tls, "test.example");

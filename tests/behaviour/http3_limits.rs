@@ -103,6 +103,28 @@ fn floods_end_the_connection() {
     });
 }
 
+/// Heads that find no room cost what other requests cost that end early.
+#[test]
+fn heads_without_end_are_too_much() {
+    let backend = Backend::script(|peer| {
+        while let Some(head) = peer.read_head()? {
+            if !head.start_line.contains("/never") {
+                peer.respond("200 OK", b"")?;
+            }
+        }
+        Ok(())
+    });
+    let lines = "max_header_bytes = \"64KiB\"\nhttp2_max_resets = 20\nhttp2_resets_per_second = 1";
+    let ringway = Scenario::of(&backend).http3().listener(lines).logged("json").start();
+    let value = "x".repeat(60_000);
+    is_too_much(&ringway, "h3_reset_flood", |client| {
+        for _ in 0..10 {
+            client.try_request("GET", "/never", &[("x-big", value.as_str())], true)?;
+        }
+        client.receive_within(Duration::from_millis(5))
+    });
+}
+
 /// Answers `/slow` after more than a second, everything else never.
 fn silent_backend() -> Backend {
     Backend::script(|peer| {

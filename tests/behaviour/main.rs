@@ -67,6 +67,7 @@ mod http2_upstream;
 mod http2_upstream_connections;
 mod http2_upstream_tunnels;
 mod http2_waits;
+mod http3_alt_svc;
 mod http3_connections;
 mod http3_delivery;
 mod http3_faults;

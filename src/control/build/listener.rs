@@ -152,6 +152,7 @@ impl ListenerBuilder<'_> {
                 },
                 disabled_rules: rules.disabled,
                 health_path: health_path(http, registry),
+                alt_svc: self.alt_svc(http, registry),
                 ..self.http(http, (rules.compiled, rules.responses), (limit, bandwidth))
             })),
             ListenerProtocol::Datagram(datagram) => Protocol::Datagram(DatagramListener {
@@ -205,16 +206,22 @@ impl ListenerBuilder<'_> {
         (trace.is_some() || http.via).then_some(HopMarks { trace, via: http.via })
     }
 
-    /// What responses tell of HTTP/3; nothing where the operator tells it himself.
-    fn alt_svc(&self, http: &config::HttpListener) -> Option<AltSvc> {
+    /// What responses tell of HTTP/3; nothing where the operator tells it himself. Browsers that have heard of it before it was
+    /// switched off are told that it is gone, as long as this process knows.
+    fn alt_svc(&self, http: &config::HttpListener, registry: &Registry) -> Option<AltSvc> {
         let is_own = |edit: &HeaderEdit| edit.name().eq_ignore_ascii_case("alt-svc");
         if http.response_headers.iter().any(is_own) {
             return None;
         }
-        let told = match http.carriers {
-            Carriers::TcpAndUdp => self.index,
-            Carriers::Tcp => http.quic_listener?,
-            Carriers::Udp => return None,
+        let told = match (http.carriers, http.quic_listener) {
+            (Carriers::TcpAndUdp, _) => self.index,
+            (Carriers::Tcp, Some(listener)) => listener,
+            (Carriers::Tcp, None) => {
+                let own = self.parts.config.listeners.get(self.index)?;
+                let before = registry.known_listener(&own.name, own.family())?.http()?;
+                return before.alt_svc.as_ref().filter(|_| own.tls.is_some()).map(|_| AltSvc::no_more());
+            }
+            (Carriers::Udp, _) => return Some(AltSvc::at_the_end()),
         };
         let told = self.parts.config.listeners.get(told)?;
         let mut bindings = self.parts.bindings.iter();
@@ -257,7 +264,7 @@ impl ListenerBuilder<'_> {
                 generation: self.parts.security.quic_generation,
             }),
             quic_listener: quic_listener(http, self.parts.config),
-            alt_svc: self.alt_svc(http),
+            alt_svc: None,
             idle_timeout: http.idle_timeout,
             client_header_timeout: http.client_header_timeout,
             client_body_timeout: http.client_body_timeout,

@@ -4,6 +4,7 @@
 pub mod access_logs;
 pub mod binding;
 mod carried;
+mod closing_sockets;
 mod conditions;
 mod gates;
 mod fixed_response;

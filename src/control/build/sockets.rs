@@ -19,6 +19,7 @@ use crate::control::build::binding::BindError;
 use crate::control::build::binding::Binding;
 use crate::control::build::binding::InheritedSockets;
 use crate::control::build::binding::kinds_of;
+use crate::control::build::closing_sockets::ClosingSockets;
 use crate::net::address::TransportKind;
 use crate::net::clock::instant_now;
 use crate::net::listen::Bound;
@@ -27,6 +28,7 @@ use crate::net::mailbox::Mailbox;
 use crate::net::udp::listening::BUFFER_BYTES;
 use crate::net::udp::listening::cookie_of;
 use crate::quic::forwarding::SteeredGroup;
+use crate::quic::group_hold::GroupHold;
 use crate::snapshot::handed_session::HandedSessions;
 use crate::telemetry::operator::log_line;
 
@@ -41,8 +43,8 @@ pub struct NewSocket {
     pub index: usize,
     /// Those of another process, if it is a socket of UDP.
     pub sessions: Option<HandedSessions>,
-    /// All sockets of its address, if it is one of QUIC.
-    pub group: Option<SteeredGroup>,
+    /// All sockets of its address, if it is one of QUIC, and what keeps them open.
+    pub group: Option<(SteeredGroup, GroupHold)>,
 }
 
 /// What a worker is told of listening sockets.
@@ -71,6 +73,8 @@ pub struct Prepared {
     /// Every binding of the configuration.
     pub bindings: Vec<Binding>,
     fresh: Vec<FreshSockets>,
+    /// Of those that workers have already, by the number of their binding.
+    taken_back: Vec<(u64, GroupHold)>,
 }
 
 /// Sockets of one address that no worker has yet.
@@ -79,7 +83,7 @@ struct FreshSockets {
     number: u64,
     bound: Bound,
     /// If it is for QUIC.
-    group: Option<SteeredGroup>,
+    group: Option<(SteeredGroup, GroupHold)>,
 }
 
 /// Numbers of sockets, and those that are open.
@@ -87,6 +91,7 @@ struct FreshSockets {
 pub struct Sockets {
     next: u64,
     open: Vec<Binding>,
+    closing: ClosingSockets,
     /// What is bound already and was not asked for yet.
     inherited: Vec<InheritedSockets>,
     /// Another process still accepts: what workers are to get waits here.
@@ -163,7 +168,7 @@ impl Sockets {
     /// Binds what the configuration needs and is not open yet. Nothing changes until it is installed;
     /// dropping what is returned gives the addresses up again.
     pub fn prepare(&mut self, config: &Config, workers: usize) -> Result<Prepared, BindError> {
-        let mut prepared = Prepared { bindings: Vec::new(), fresh: Vec::new() };
+        let mut prepared = Prepared { bindings: Vec::new(), fresh: Vec::new(), taken_back: Vec::new() };
         // What is not asked for now is closed: its process has it still.
         let mut at_hand = SocketsAtHand {
             inherited: std::mem::take(&mut self.inherited),
@@ -203,6 +208,9 @@ impl Sockets {
             prepared.bindings.push(Binding { listener: wanted.listener.name.clone(), ..known });
             return Ok(address);
         }
+        if let Some(address) = self.take_back((wanted, port), prepared) {
+            return Ok(address);
+        }
         let refused = |error| BindError {
             listener: wanted.listener.name.clone(),
             kind: wanted.kind,
@@ -224,8 +232,12 @@ impl Sockets {
         };
         let bound = bound.map_err(refused)?;
         warn_of_small_buffer(&wanted.listener.name, &bound);
+        warn_of_few_sockets(wanted, &bound, at_hand.workers);
         let group = match wanted.kind {
-            TransportKind::Quic => Some(SteeredGroup::new(bound.count() as u32).map_err(refused)?),
+            TransportKind::Quic => {
+                let group = SteeredGroup::new(bound.count() as u32).map_err(refused)?;
+                Some((group, GroupHold::default()))
+            },
             TransportKind::Tcp | TransportKind::Udp => None,
         };
         self.next += 1;
@@ -240,6 +252,25 @@ impl Sockets {
         });
         prepared.fresh.push(FreshSockets { number: self.next, bound, group });
         Ok(address)
+    }
+
+    /// Goes on with sockets whose listener a reload took away, and tells where they are.
+    fn take_back(
+        &self,
+        (wanted, port): (&WantedSockets<'_>, u16),
+        prepared: &mut Prepared,
+    ) -> Option<SocketAddr> {
+        let is_wanted = |binding: &Binding| {
+            let is_new = prepared.bindings.iter().all(|known| known.number != binding.number);
+            // QUIC comes to the port of TCP that the kernel has chosen.
+            let is_at_port = port == 0 || binding.address.port() == port;
+            is_new && is_at_port && wanted.is_same(binding)
+        };
+        let (known, hold) = self.closing.take_back(is_wanted)?;
+        let address = known.address;
+        prepared.taken_back.push((known.number, hold));
+        prepared.bindings.push(Binding { listener: wanted.listener.name.clone(), ..known });
+        Some(address)
     }
 
     /// Binds an address. While processes before this one still serve, one of them may have given it up a moment ago: until
@@ -300,6 +331,9 @@ impl Sockets {
 
     /// Hands the new sockets to the workers; to be called when the snapshot that names them is published.
     pub fn install(&mut self, prepared: Prepared, workers: &[Mailbox<SocketOrder>]) {
+        let fresh = prepared.fresh.iter().filter_map(|fresh| Some((fresh.number, fresh.group.clone()?.1)));
+        let added = fresh.chain(prepared.taken_back).collect();
+        self.closing.install(&self.open, &prepared.bindings, added);
         self.open = prepared.bindings;
         match &mut self.held {
             Some(held) => held.extend(prepared.fresh),
@@ -388,10 +422,7 @@ struct SocketsAtHand {
 
 impl SocketsAtHand {
     fn take_open(&mut self, wanted: &WantedSockets<'_>) -> Option<Binding> {
-        let is_same = |binding: &Binding| {
-            binding.kind == wanted.kind
-                && wanted.is_for((binding.wanted, binding.dual_stack), &binding.listener)
-        };
+        let is_same = |binding: &Binding| wanted.is_same(binding);
         self.open.iter_mut().find(|binding| binding.as_ref().is_some_and(is_same))?.take()
     }
 
@@ -410,6 +441,10 @@ impl SocketsAtHand {
 }
 
 impl WantedSockets<'_> {
+    fn is_same(&self, binding: &Binding) -> bool {
+        binding.kind == self.kind && self.is_for((binding.wanted, binding.dual_stack), &binding.listener)
+    }
+
     /// With a port that the kernel chooses, only the name tells whose socket it is.
     fn is_for(&self, (address, dual_stack): (SocketAddr, bool), listener: &str) -> bool {
         (address, dual_stack) == (self.at.address, self.at.dual_stack)
@@ -425,6 +460,19 @@ fn warn_of_small_buffer(listener: &str, bound: &Bound) {
              raise sysctl net.core.rmem_max and net.core.wmem_max to {BUFFER_BYTES}, or grant CAP_NET_ADMIN",
             bytes / 1024,
             BUFFER_BYTES / 1024
+        ));
+    }
+}
+
+/// Tells the operator that workers have no socket of QUIC, and how to help.
+fn warn_of_few_sockets(wanted: &WantedSockets<'_>, bound: &Bound, workers: usize) {
+    if wanted.kind == TransportKind::Quic && bound.count() < workers {
+        log_line(&format!(
+            "warning: listener \"{}\" serves HTTP/3 at {} by {} of {workers} workers, as many as there were when it was bound: \
+             restart instead of upgrading to let all of them",
+            wanted.listener.name,
+            bound.address,
+            bound.count()
         ));
     }
 }

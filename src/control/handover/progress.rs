@@ -153,6 +153,7 @@ impl HandOver {
         );
         self.successor = Some(successor);
         self.generations.let_go();
+        self.tell_connections(active);
         let drain_timeout = active.config.process.upgrade_drain_timeout;
         channels.succession.end(Replaced { pid, sockets, drain_timeout });
         // The successor has the same CPUs.
@@ -165,13 +166,11 @@ impl HandOver {
         for counts in self.generations.look() {
             active.add_counts(&counts);
         }
-        if let Some(successor) = &mut self.successor
-            && self.told.elapsed() >= TELL_INTERVAL
-        {
-            self.told = instant_now();
-            let connections = active.channels().quota.used();
-            // If it is gone, nobody wants to know; what is left is served all the same.
-            drop(successor.channel.send(&FromPredecessor::Draining { connections }, &[]));
+        if self.told.elapsed() < TELL_INTERVAL {
+            return;
+        }
+        self.tell_connections(active);
+        if let Some(successor) = &mut self.successor {
             if let Ok(Heard::Message(FromSuccessor::Stop, _)) = successor.channel.hear() {
                 active.channels().succession.stop();
             }
@@ -179,6 +178,16 @@ impl HandOver {
             if let Some(child) = &mut successor.child {
                 child.look();
             }
+        }
+    }
+
+    /// Tells the successor what is still served here.
+    fn tell_connections(&mut self, active: &ActiveConfig) {
+        self.told = instant_now();
+        if let Some(successor) = &self.successor {
+            let connections = active.channels().quota.used();
+            // If it is gone, nobody wants to know; what is left is served all the same.
+            drop(successor.channel.send(&FromPredecessor::Draining { connections }, &[]));
         }
     }
 

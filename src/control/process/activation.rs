@@ -3,6 +3,7 @@
 use std::env;
 
 use crate::control::build::binding::InheritedSockets;
+use crate::control::process::socket_store::index_in;
 use crate::net::listen::PassedSocket;
 use crate::telemetry::operator::log_line;
 
@@ -15,28 +16,16 @@ const MAX_PASSED: i32 = 100_000;
 /// EBADF of Linux.
 const NOT_OPEN: i32 = 9;
 
-/// The sockets that are passed to this process, by address. To be called before anything else is opened. What is no listening socket of TCP or UDP is closed, and told.
+/// The sockets that are passed to this process, by address, and in the order of the index in their names. To be called before anything else is opened. What is no listening socket of TCP or UDP is closed, and told.
 pub fn sockets() -> Vec<InheritedSockets> {
     let count = passed(env::var("LISTEN_PID").ok(), env::var("LISTEN_FDS").ok());
-    let mut sockets: Vec<InheritedSockets> = Vec::new();
+    let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let mut names = names.split(':');
+    let mut passed = Vec::new();
     for number in FIRST..FIRST + count {
+        let index = names.next().and_then(index_in);
         match PassedSocket::inherited(number) {
-            Ok(PassedSocket { socket, kind, address, dual_stack }) => {
-                let known = sockets.iter_mut().find(|known| {
-                    (known.kind, known.address, known.dual_stack) == (kind, address, dual_stack)
-                });
-                match known {
-                    Some(known) => known.sockets.push(socket),
-                    None => sockets.push(InheritedSockets {
-                        kind,
-                        wanted: address,
-                        dual_stack,
-                        address,
-                        listener: String::new(),
-                        sockets: vec![socket],
-                    }),
-                }
-            }
+            Ok(socket) => passed.push((index, socket)),
             Err(error) if error.raw_os_error() == Some(NOT_OPEN) => {
                 log_line(&format!(
                     "warning: the service manager passes fewer sockets than it says (LISTEN_FDS={count}): {number} is not open"
@@ -46,6 +35,28 @@ pub fn sockets() -> Vec<InheritedSockets> {
             Err(error) => log_line(&format!(
                 "warning: descriptor {number} of the service manager is of no use: {error} (LISTEN_FDS)"
             )),
+        }
+    }
+    passed.sort_by_key(|(index, _)| *index);
+    by_address(passed.into_iter().map(|(_, socket)| socket))
+}
+
+fn by_address(passed: impl Iterator<Item = PassedSocket>) -> Vec<InheritedSockets> {
+    let mut sockets: Vec<InheritedSockets> = Vec::new();
+    for PassedSocket { socket, kind, address, dual_stack } in passed {
+        let known = sockets.iter_mut().find(|known| {
+            (known.kind, known.address, known.dual_stack) == (kind, address, dual_stack)
+        });
+        match known {
+            Some(known) => known.sockets.push(socket),
+            None => sockets.push(InheritedSockets {
+                kind,
+                wanted: address,
+                dual_stack,
+                address,
+                listener: String::new(),
+                sockets: vec![socket],
+            }),
         }
     }
     sockets

@@ -107,7 +107,7 @@ fn take_request(
         return shared.note_early_end();
     }
     shared.note_stream(stream);
-    spawner(NewStream { shared: Rc::clone(shared), send, recv });
+    spawner(NewStream { shared: Rc::clone(shared), awaited: shared.await_head(), send, recv });
 }
 
 /// Sets the deadline of the next look.
@@ -121,8 +121,8 @@ fn arm(shared: &Http3Shared) {
         (Leave::No | Leave::Final, None) if shared.is_delivering() => STEP,
         (Leave::No, None) => LOOK,
         (Leave::Announced, _) => STEP.saturating_sub(since_step),
-        (Leave::Final, Some(_)) => STEP.saturating_sub(idle.min(since_step)),
-        (Leave::Final, None) => LOOK,
+        (Leave::Final, Some(_)) if !shared.awaits_heads() => STEP.saturating_sub(idle.min(since_step)),
+        (Leave::Final, _) => LOOK,
     };
     shared.deadline.set_drainable(wait);
     if shared.is_idle() {
@@ -143,14 +143,14 @@ fn is_over(shared: &Http3Shared) -> bool {
             if is_evicted || is_too_idle || shared.should_end() {
                 shared.announce_end();
             }
-            // A client that has made no request loses none.
-            is_evicted || is_too_idle && !shared.has_had_requests()
+            // A client that has begun no request loses none.
+            is_evicted || is_too_idle && !shared.has_had_requests() && !shared.awaits_heads()
         }
         Leave::Announced if since_step >= STEP => {
             shared.refuse_further();
             false
         }
         Leave::Announced => false,
-        Leave::Final => shared.is_idle() && idle.min(since_step) >= STEP,
+        Leave::Final => shared.is_idle() && !shared.awaits_heads() && idle.min(since_step) >= STEP,
     }
 }

@@ -6,6 +6,7 @@ use std::task::Poll;
 
 use crate::downstream::h3::halves::PIECE_BYTES;
 use crate::downstream::h3::halves::StreamHalves;
+use crate::downstream::h3::shared::AwaitedHead;
 use crate::downstream::h3::shared::Http3Shared;
 use crate::downstream::h3::stream::RequestTask;
 use crate::downstream::multiplex::requests;
@@ -32,6 +33,7 @@ use crate::worker::snapshot_ref::SnapshotRef;
 /// A stream of which nothing was read.
 pub(in crate::downstream) struct NewStream {
     pub(super) shared: Rc<Http3Shared>,
+    pub(super) awaited: AwaitedHead,
     pub(super) send: SendHalf,
     pub(super) recv: RecvHalf,
 }
@@ -41,11 +43,14 @@ pub(in crate::downstream) type RequestSpawner = Rc<dyn Fn(NewStream)>;
 
 /// Reads the head; None when the stream ended instead.
 pub(in crate::downstream) async fn receive(stream: NewStream) -> Option<RequestTask> {
-    let NewStream { shared, send, recv } = stream;
+    let NewStream { shared, awaited, send, recv } = stream;
     let halves = Rc::new(StreamHalves::new(send, recv));
     let mut reader = RequestReader::new();
     let (event, unread) = read_head(&mut reader, &halves, &shared).await?;
-    begin((reader, unread), event == RequestEvent::HeadTooLarge, &halves, &shared)
+    let task = begin((reader, unread), event == RequestEvent::HeadTooLarge, &halves, &shared);
+    // Before that, the connection could end between the two.
+    drop(awaited);
+    task
 }
 
 /// Reads until the head has come, which the codec holds then, with the bytes behind it.
@@ -72,7 +77,8 @@ async fn read_head(
             }
             Ok(Err(_)) => return None,
             Err(_elapsed) => {
-                halves.give_up(ErrorCode::RequestCancelled);
+                // Nothing was done for it, so that it may come again (RFC 9114 §4.1.1).
+                halves.give_up(ErrorCode::RequestRejected);
                 return None;
             }
         };
@@ -122,6 +128,7 @@ fn begin(
     let head_bytes = shared.codec.borrow().fields().size();
     let Some(counted) = shared.begin_request(halves, head_bytes) else {
         halves.give_up(ErrorCode::RequestRejected);
+        shared.note_early_end();
         return None;
     };
     let mut unread = unread;

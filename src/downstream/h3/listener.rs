@@ -213,5 +213,5 @@ fn record(word: &'static str, began: Moment, client: &ClientSide, worker: &Worke
     let snapshot = worker.snapshot();
     let Some(terms) = snapshot.listener(client.listener()) else { return };
     handshake::count_failure(word, terms, worker);
-    unserved::record((Reason::ClientTls(word), began), terms, (client.peer, client.port), worker);
+    unserved::record_quic((Reason::ClientTls(word), began), terms, (client.peer, client.port), worker);
 }

@@ -77,6 +77,8 @@ pub(super) struct Http3Shared {
     streams: RefCell<Vec<OpenStream>>,
     /// Requests served or begun.
     requests: Cell<u32>,
+    /// Streams whose head has begun to come, or is to.
+    awaited_heads: Cell<usize>,
     /// Bytes of decoded request heads, summed over all streams.
     head_bytes: Cell<usize>,
     /// The first stream that the client has not opened yet.
@@ -120,6 +122,7 @@ impl Http3Shared {
             deadline,
             streams: RefCell::default(),
             requests: Cell::new(0),
+            awaited_heads: Cell::new(0),
             head_bytes: Cell::new(0),
             next_stream: Cell::new(0),
             pinged: Cell::new(worker.clock.now()),
@@ -185,6 +188,17 @@ impl Http3Shared {
     /// The client has opened this stream for a request.
     pub(super) fn note_stream(&self, stream: u64) {
         self.next_stream.set(self.next_stream.get().max(stream + 4));
+    }
+
+    /// Whether the client may have begun a request of which nothing is known yet.
+    pub(super) fn awaits_heads(&self) -> bool {
+        self.awaited_heads.get() > 0
+    }
+
+    /// Counts a stream whose head is awaited, until what is returned is dropped.
+    pub(super) fn await_head(self: &Rc<Http3Shared>) -> AwaitedHead {
+        self.awaited_heads.set(self.awaited_heads.get() + 1);
+        AwaitedHead { shared: Rc::clone(self) }
     }
 
     /// Counts a request until what is returned is dropped; None: the heads in flight leave no room for one more.
@@ -355,6 +369,23 @@ impl Http3Shared {
             return;
         };
         exchange::record_unserved(reason, head, self.worker.clock.now(), &origin, &self.worker);
+    }
+}
+
+/// A stream whose head is awaited: the connection does not end before it is known what becomes of it.
+pub(super) struct AwaitedHead {
+    shared: Rc<Http3Shared>,
+}
+
+impl Drop for AwaitedHead {
+    fn drop(&mut self) {
+        let shared = &self.shared;
+        shared.awaited_heads.set(shared.awaited_heads.get() - 1);
+        if shared.leave.get() != Leave::No && !shared.awaits_heads() && shared.is_idle() {
+            // What the client is told of it has to arrive.
+            shared.idle_since.set(shared.worker.clock.now());
+            shared.wake_driver();
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A socket for HTTP/3 of this worker, with the connections on it.
 
+use std::cell::Cell;
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -19,6 +20,8 @@ use crate::quic::connection_id::SocketPlace;
 use crate::quic::endpoint::EndpointParts;
 use crate::quic::endpoint::QuicEndpoint;
 use crate::quic::forwarding::SteeredGroup;
+use crate::quic::group_hold::GroupHold;
+use crate::quic::group_hold::ReleasedHold;
 use crate::snapshot::handed_session::HandedQuic;
 use crate::worker::Worker;
 
@@ -36,6 +39,11 @@ pub struct QuicSocket {
     accepting: Rc<QuicAccepting>,
     endpoint: QuicEndpoint,
     counts: SocketCounts,
+    /// As long as it serves, or has connections.
+    hold: RefCell<Option<GroupHold>>,
+    /// What leads back to it.
+    released: ReleasedHold,
+    is_closing: Cell<bool>,
 }
 
 /// Where a socket stands.
@@ -44,6 +52,8 @@ pub struct QuicSocketPlace {
     pub index: usize,
     /// All of them.
     pub group: SteeredGroup,
+    /// What keeps all of them open.
+    pub hold: GroupHold,
     /// The slot of its listener.
     pub listener: usize,
     /// The one that clients connect to.
@@ -79,7 +89,9 @@ impl QuicSocket {
             arena,
         })?;
         let counts = SocketCounts::new(&endpoint);
-        let socket = Rc::new(QuicSocket { accepting, endpoint, counts });
+        let (released, hold) = (at.hold.released(), RefCell::new(Some(at.hold)));
+        let is_closing = Cell::new(false);
+        let socket = Rc::new(QuicSocket { accepting, endpoint, counts, hold, released, is_closing });
         task::spawn(tell_counts(Rc::downgrade(&socket), Rc::clone(worker)));
         Ok(socket)
     }
@@ -144,13 +156,34 @@ impl QuicSocket {
         self.endpoint.begin_drain();
     }
 
-    /// Waits until its connections are over.
-    pub async fn drained(&self, worker: &Worker) {
-        let deadline = worker.timers.deadline();
-        while self.endpoint.connections() > 0 {
-            deadline.set(LOOK_INTERVAL);
-            drop(deadline.guard(pin!(std::future::pending::<()>())).await);
+    /// Lets no client begin any more, until it is reopened.
+    pub fn begin_close(&self) {
+        self.is_closing.set(true);
+        self.endpoint.begin_drain();
+    }
+
+    /// Waits until it may be closed: when the connections of all sockets of its address are over. False if it was reopened.
+    pub async fn closed(&self, worker: &Worker) -> bool {
+        while self.is_closing.get() {
+            if self.endpoint.connections() == 0 {
+                drop(self.hold.take());
+            }
+            if self.released.is_over() {
+                return true;
+            }
+            worker.timers.sleep(LOOK_INTERVAL).await;
         }
+        false
+    }
+
+    /// Goes on for the listener with this slot; false if it is too late.
+    pub fn reopen(&self, listener: usize) -> bool {
+        let Some(hold) = self.released.regain() else { return false };
+        *self.hold.borrow_mut() = Some(hold);
+        self.is_closing.set(false);
+        self.accepting.listener.set(listener);
+        self.endpoint.end_drain();
+        true
     }
 
     /// Waits until the process before has no connections any more: what comes for them, comes through us, also where another process

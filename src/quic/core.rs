@@ -18,8 +18,10 @@ use crate::net::udp::handed::Handed;
 use crate::quic::admission::Admission;
 use crate::quic::admission::Admit;
 use crate::quic::admission::Newcomer;
+use crate::quic::amplification::UnprovenPeer;
 use crate::quic::connection::QuicConnection;
 use crate::quic::connection_id::ConnectionIds;
+use crate::quic::connection_id::ID_BYTES;
 use crate::quic::counters::EndpointCounters;
 use crate::quic::forwarding::ReceivedDatagram;
 use crate::quic::outgoing::Outgoing;
@@ -43,6 +45,9 @@ const MAX_SEGMENTS: usize = 16;
 const CALLS_PER_CONNECTION: usize = 4;
 const CALLS_PER_TURN: usize = 64;
 
+/// Where an ID ends that is ours, behind a long header at most.
+const MAX_ID_END: usize = 6 + ID_BYTES;
+
 /// See the module.
 pub(super) struct EndpointCore {
     endpoint: Endpoint,
@@ -52,8 +57,8 @@ pub(super) struct EndpointCore {
     /// By the number that quinn-proto has given them, which it gives again.
     connections: Vec<Option<Rc<QuicShared>>>,
     pub(super) work: Rc<WorkList>,
-    /// Clients whose handshake has not begun, at most as many as the settings say.
-    incoming: VecDeque<Incoming>,
+    /// Clients whose handshake has not begun, at most as many as the settings say, with the length of their first datagrams.
+    incoming: VecDeque<(Incoming, usize)>,
     half_open: usize,
     open: usize,
     /// When each connection is to be looked at: no later than its next timeout.
@@ -182,11 +187,19 @@ impl EndpointCore {
         let ecn = EcnCodepoint::from_bits(datagram.ecn);
         self.answer.clear();
         let (peer, bytes) = (datagram.peer, datagram.bytes);
+        let length = bytes.len();
+        // Looked at again once it is known whose it is.
+        let mut beginning = [0; MAX_ID_END];
+        beginning.iter_mut().zip(bytes.iter()).for_each(|(place, byte)| *place = *byte);
         match self.endpoint.handle(now, peer, local, ecn, bytes, &mut self.answer) {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
                 let Some(connection) = self.connection(handle) else { return };
                 let mut state = connection.state.borrow_mut();
                 if state.is_half_open {
+                    let unproven = state.unproven.as_ref();
+                    if unproven.is_some_and(|peer| peer.is_proven_by(&beginning, &self.ids)) {
+                        state.unproven = None;
+                    }
                     begin_step();
                     state.connection.handle_event(event);
                     state.note();
@@ -196,7 +209,7 @@ impl EndpointCore {
                 drop(state);
                 connection.touch();
             }
-            Some(DatagramEvent::NewConnection(incoming)) => self.meet(incoming, sink),
+            Some(DatagramEvent::NewConnection(incoming)) => self.meet((incoming, length), sink),
             Some(DatagramEvent::Response(transmit)) => self.send_answer(&transmit, sink),
             None => {}
         }
@@ -207,12 +220,12 @@ impl EndpointCore {
     }
 
     /// Whoever may be lying about his address has to come again while there are many; too many are refused.
-    fn meet(&mut self, incoming: Incoming, sink: &mut impl PacketSink) {
+    fn meet(&mut self, (incoming, length): (Incoming, usize), sink: &mut impl PacketSink) {
         let waiting = self.half_open + self.incoming.len();
         match (self.offer)().map(|server| server.limits) {
             Some(limits) if !self.is_draining && waiting < limits.refuse_threshold => {
                 if waiting < limits.retry_threshold || incoming.remote_address_validated() {
-                    self.incoming.push_back(incoming);
+                    self.incoming.push_back((incoming, length));
                     self.work.acceptor.wake();
                     return;
                 }
@@ -240,7 +253,7 @@ impl EndpointCore {
 
     /// Begins the handshake of the client that has waited longest, if one waits.
     pub(super) fn accept_next(&mut self, now: Instant, sink: &mut impl PacketSink) {
-        let Some(incoming) = self.incoming.pop_front() else { return };
+        let Some((incoming, length)) = self.incoming.pop_front() else { return };
         let newcomer = Newcomer {
             peer: incoming.remote_address(),
             local: incoming.local_ip(),
@@ -260,7 +273,8 @@ impl EndpointCore {
         };
         self.answer.clear();
         begin_step();
-        self.beginnings.note(now, *incoming.orig_dst_cid());
+        let first_id = *incoming.orig_dst_cid();
+        self.beginnings.note(now, first_id);
         let accepted =
             self.endpoint.accept(incoming, now, &mut self.answer, Some(Arc::clone(&server.config)));
         let mut noted = QuicFacts::default();
@@ -269,6 +283,7 @@ impl EndpointCore {
             Ok((handle, connection)) => {
                 self.counters.accepted += 1;
                 let mut state = QuicState::new(connection, Some(server.tls), noted);
+                state.unproven = (!newcomer.is_validated).then(|| UnprovenPeer::new(first_id, length));
                 state.abandoned = VarInt::from_u32(server.limits.abandoned_connection);
                 state.abandoned_stream = VarInt::from_u32(server.limits.abandoned_stream);
                 serve(Ok(self.add(handle, state)));
@@ -363,8 +378,13 @@ impl EndpointCore {
             }
             self.outgoing.bytes.clear();
             let next = state.connection.poll_transmit(now, MAX_SEGMENTS, &mut self.outgoing.bytes);
-            let Some(transmit) = next else { break };
+            let Some(mut transmit) = next else { break };
             *calls += 1;
+            if let Some(peer) = &mut state.unproven
+                && !peer.trim(&mut transmit, &state.connection.stats())
+            {
+                continue;
+            }
             self.count_sent(&transmit);
             if !self.outgoing.send(&transmit, sink) {
                 connection.touch();
@@ -376,6 +396,7 @@ impl EndpointCore {
         is_drained |= self.exchange_events(handle, state, now);
         if state.is_half_open && !state.connection.is_handshaking() {
             state.is_half_open = false;
+            state.unproven = None;
             self.half_open -= 1;
         }
         let timeout = if is_drained { None } else { state.connection.poll_timeout() };

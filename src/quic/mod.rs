@@ -5,6 +5,7 @@
 //! connection is said by its ids ([`connection_id`]), so that the kernel can steer by them.
 
 pub mod admission;
+mod amplification;
 pub mod connection;
 pub mod connection_id;
 mod core;

@@ -20,6 +20,7 @@ use quinn_proto::VarInt;
 use quinn_proto::crypto::rustls::HandshakeData;
 
 use crate::net::wake::WakerSlot;
+use crate::quic::amplification::UnprovenPeer;
 use crate::quic::end::QuicEnd;
 use crate::tls::accept::Facts;
 use crate::tls::accept::HandshakeError;
@@ -72,6 +73,8 @@ pub(super) struct QuicState {
     pub(super) queued: Option<Instant>,
     /// It counts as one whose handshake is not done.
     pub(super) is_half_open: bool,
+    /// None: somebody receives at the address of the peer.
+    pub(super) unproven: Option<UnprovenPeer>,
 }
 
 #[derive(Default)]
@@ -141,6 +144,7 @@ impl QuicState {
             delivered: WakerSlot::default(),
             queued: None,
             is_half_open: true,
+            unproven: None,
         }
     }
 

@@ -330,7 +330,11 @@ fn who_speaks_no_http3_is_told_so() {
     }
     // The log tells QUIC from TLS over TCP.
     for entry in log_entries(&ringway, 3) {
-        assert_eq!((&entry["scheme"], &entry["server_protocol"]), (&"https".into(), &"HTTP/3.0".into()), "{entry}");
+        assert_eq!(
+            (&entry["scheme"], &entry["server_protocol"]),
+            (&"https".into(), &"HTTP/3.0".into()),
+            "{entry}"
+        );
     }
     let tls = QuicTls::trusting(&own_pair().certificate, None, &["hq-interop", "h3"]);
     let client = Http3::secured(ringway.address(), &tls, "test.example");

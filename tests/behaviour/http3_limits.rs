@@ -61,7 +61,7 @@ fn is_too_much(ringway: &Ringway, reason: &str, flood: impl Fn(&mut Http3) -> io
     client.settle();
     let start = now();
     while client.quic.is_closed().is_none() {
-        assert!(start.elapsed() < Duration::from_secs(8), "{reason}: nobody minds");
+        assert!(start.elapsed() < Duration::from_secs(20), "{reason}: nobody minds");
         if flood(&mut client).is_err() {
             break;
         }
@@ -116,10 +116,14 @@ fn heads_without_end_are_too_much() {
     });
     let lines = "max_header_bytes = \"64KiB\"\nhttp2_max_resets = 20\nhttp2_resets_per_second = 1";
     let ringway = Scenario::of(&backend).http3().listener(lines).logged("json").start();
-    let value = "x".repeat(60_000);
+    let value = "x".repeat(30_000);
+    let fields = [(":method", "GET"), (":scheme", "https"), (":authority", "a"), (":path", "/never")];
+    let head = frame(HEADERS, &encode_section(&[&fields[..], &[("x-big", value.as_str())]].concat()));
     is_too_much(&ringway, "h3_reset_flood", |client| {
         for _ in 0..10 {
-            client.try_request("GET", "/never", &[("x-big", value.as_str())], true)?;
+            let stream = client.try_next_id()?;
+            client.send(stream, &head)?;
+            client.finish(stream)?;
         }
         client.receive_within(Duration::from_millis(5))
     });

@@ -11,6 +11,7 @@ mod floods;
 mod http2;
 mod http2_memory;
 mod http2_sockets;
+mod http3;
 mod oversize;
 mod slow_peers;
 mod smuggling;

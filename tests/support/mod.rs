@@ -67,7 +67,7 @@ pub(crate) use h3::{Http3, Http3Options};
 pub(crate) use h3_qpack::encode_section;
 pub(crate) use h3_stream::{H3Frame, H3Stream};
 pub(crate) use message::{Head, Response};
-pub(crate) use quic::{Closed, Quic, QuicOptions};
+pub(crate) use quic::{Closed, Quic, QuicOptions, first_flight};
 pub(crate) use quic_tls::QuicTls;
 pub(crate) use relayed::{Relayed, echo, echo_all};
 pub(crate) use ringway::{Ringway, check_text_functions, configuration_for, over_tls};

@@ -8,9 +8,11 @@ use super::quic_driver::{self, Driven};
 use super::quic_tls::QuicTls;
 use bytes::Bytes;
 use quinn_proto::{
-    ClientConfig, ConnectionError, ConnectionStats, Dir, Endpoint, EndpointConfig, FinishError, IdleTimeout,
-    ReadError, SendStream, StreamId, TransportConfig, VarInt, WriteError, crypto::rustls::QuicClientConfig,
+    ClientConfig, ConnectionError, ConnectionId, ConnectionStats, Dir, Endpoint, EndpointConfig, FinishError,
+    IdleTimeout, ReadError, SendStream, StreamId, TransportConfig, VarInt, WriteError,
+    crypto::rustls::QuicClientConfig,
 };
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::unix::net::UnixStream;
@@ -31,6 +33,8 @@ pub(crate) struct QuicOptions {
     pub(crate) idle_timeout: Duration,
     /// The address to connect from, if not the one that the kernel chooses.
     pub(crate) source: Option<IpAddr>,
+    /// What the first connection ID begins with, by which a server chooses the worker; None: at random.
+    pub(crate) first_word: Option<u32>,
 }
 
 impl Default for QuicOptions {
@@ -43,6 +47,7 @@ impl Default for QuicOptions {
             unidirectional_streams: 16,
             idle_timeout: 3 * PATIENCE,
             source: None,
+            first_word: None,
         }
     }
 }
@@ -117,9 +122,7 @@ impl Quic {
     /// Connects without waiting.
     pub(crate) fn begin(address: SocketAddr, options: &QuicOptions) -> io::Result<Quic> {
         let socket = bind(options.source, address)?;
-        let crypto = QuicClientConfig::try_from(Arc::clone(&options.tls.config)).map_err(io::Error::other)?;
-        let mut client = ClientConfig::new(Arc::new(crypto));
-        client.transport_config(Arc::new(transport(options)?));
+        let client = client_config(options)?;
         let mut endpoint = Endpoint::new(Arc::new(EndpointConfig::default()), None, true, None);
         let (handle, connection) =
             endpoint.connect(now(), client, address, &options.server_name).map_err(io::Error::other)?;
@@ -361,6 +364,32 @@ impl Drop for Quic {
         }
         self.stop_driver();
     }
+}
+
+/// The datagrams that a connection begins with, which nobody goes on with.
+pub(crate) fn first_flight(options: &QuicOptions) -> io::Result<Vec<Vec<u8>>> {
+    let mut endpoint = Endpoint::new(Arc::new(EndpointConfig::default()), None, true, None);
+    let anywhere = SocketAddr::from(([127, 0, 0, 1], 443));
+    let begun = endpoint.connect(now(), client_config(options)?, anywhere, &options.server_name);
+    let (_, mut connection) = begun.map_err(io::Error::other)?;
+    let next = || {
+        let mut datagram = Vec::new();
+        connection.poll_transmit(now(), 1, &mut datagram).map(|_| datagram)
+    };
+    Ok(std::iter::from_fn(next).collect())
+}
+
+fn client_config(options: &QuicOptions) -> io::Result<ClientConfig> {
+    let crypto = QuicClientConfig::try_from(Arc::clone(&options.tls.config)).map_err(io::Error::other)?;
+    let mut client = ClientConfig::new(Arc::new(crypto));
+    client.transport_config(Arc::new(transport(options)?));
+    if let Some(word) = options.first_word {
+        client.initial_dst_cid_provider(Arc::new(move || {
+            let random = RandomState::new().build_hasher().finish().to_be_bytes();
+            ConnectionId::new(&[&word.to_be_bytes()[..], &random].concat())
+        }));
+    }
+    Ok(client)
 }
 
 fn bind(source: Option<IpAddr>, peer: SocketAddr) -> io::Result<UdpSocket> {

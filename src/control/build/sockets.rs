@@ -237,7 +237,7 @@ impl Sockets {
             TransportKind::Quic => {
                 let group = SteeredGroup::new(bound.count() as u32).map_err(refused)?;
                 Some((group, GroupHold::default()))
-            },
+            }
             TransportKind::Tcp | TransportKind::Udp => None,
         };
         self.next += 1;

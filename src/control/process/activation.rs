@@ -44,9 +44,9 @@ pub fn sockets() -> Vec<InheritedSockets> {
 fn by_address(passed: impl Iterator<Item = PassedSocket>) -> Vec<InheritedSockets> {
     let mut sockets: Vec<InheritedSockets> = Vec::new();
     for PassedSocket { socket, kind, address, dual_stack } in passed {
-        let known = sockets.iter_mut().find(|known| {
-            (known.kind, known.address, known.dual_stack) == (kind, address, dual_stack)
-        });
+        let known = sockets
+            .iter_mut()
+            .find(|known| (known.kind, known.address, known.dual_stack) == (kind, address, dual_stack));
         match known {
             Some(known) => known.sockets.push(socket),
             None => sockets.push(InheritedSockets {

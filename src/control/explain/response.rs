@@ -120,8 +120,8 @@ fn edit(
     headers: &Headers<'_>,
     response: &mut ResponseExplanation,
 ) {
-    if let Some(alt_svc) = &asked.http.alt_svc {
-        let value = String::from_utf8_lossy(alt_svc.value(false)).into_owned();
+    if let Some(alt_svc) = asked.http.alt_svc.as_ref().and_then(|known| known.value(false)) {
+        let value = String::from_utf8_lossy(alt_svc).into_owned();
         response.set_headers.push(("Alt-Svc".to_owned(), value));
     }
     let Some(policy) = &asked.http.responses else { return };

@@ -198,6 +198,18 @@ impl Buffer {
         }
     }
 
+    /// Whether what it holds is worth keeping all of its memory for.
+    pub fn is_well_filled(&self) -> bool {
+        let capacity = self.inner.bytes.capacity();
+        capacity > SMALL_BYTES && self.len() >= capacity / 3
+    }
+
+    /// The memory, for whoever keeps the filled bytes long, and where they start; it goes back to the allocator.
+    pub fn into_memory(mut self) -> (Vec<u8>, usize) {
+        let start = std::mem::take(&mut self.inner.start);
+        (std::mem::take(&mut self.inner.bytes), start)
+    }
+
     /// Keeps the first `count` filled bytes.
     pub fn truncate(&mut self, count: usize) {
         let end = self.inner.start + count;
@@ -316,6 +328,25 @@ unsafe impl IoBufMut for Spare {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_that_is_well_filled_can_be_kept() {
+        let buffers = Buffers::default();
+        let mut buffer = buffers.large();
+        buffer.tail().extend_from_slice(&[b'x'; LARGE_BYTES / 3]);
+        assert!(buffer.is_well_filled());
+        buffer.consume(1);
+        let length = buffer.len();
+        let (memory, start) = buffer.into_memory();
+        assert_eq!((memory.len() - start, start), (length, HEADROOM_BYTES + 1));
+        let mut next = buffers.large();
+        assert!(next.is_empty() && !next.is_well_filled());
+        next.tail().extend_from_slice(b"little");
+        assert!(!next.is_well_filled());
+        let mut small = buffers.small();
+        small.tail().extend_from_slice(&[b'x'; SMALL_BYTES]);
+        assert!(!small.is_well_filled());
+    }
 
     #[test]
     fn buffers_of_standard_size_are_used_again() {

@@ -44,23 +44,26 @@ impl<'s> Reply<'s> {
 
     async fn write(&mut self, piece: Option<Buffer>, last: Option<&[u8]>) -> Result<(), StreamError> {
         let piece = piece.filter(|piece| self.progress.response.has_content && !piece.is_empty());
-        let content = piece.as_ref().map(Buffer::filled).unwrap_or_default();
+        let content_bytes = piece.as_ref().map_or(0, |piece| piece.len() as u64);
         let mut out = std::mem::take(&mut self.interim);
         self.write_head(&mut out);
-        if !content.is_empty() {
-            write_data_head(&mut out, content.len() as u64);
-            out.extend_from_slice(content);
+        if let Some(piece) = piece {
+            write_data_head(&mut out, content_bytes);
+            // QUIC keeps what is sent until the client has it: memory that is mostly filled as it is, a copy of anything else.
+            if piece.is_well_filled() {
+                self.send_all(std::mem::take(&mut out).into()).await?;
+                let (memory, start) = piece.into_memory();
+                self.send_all(StreamBytes::from(memory).slice(start..)).await?;
+            } else {
+                out.extend_from_slice(piece.filled());
+            }
         }
         if let Some(trailers) = last.filter(|trailers| !trailers.is_empty()) {
             let fields = field_lines::field_lines(trailers);
             self.shared.codec.borrow_mut().write_headers(&mut out, fields);
         }
-        let (content_bytes, sent_bytes) = (content.len() as u64, out.len() as u64);
-        // What is sent is a copy, because QUIC keeps it until the client has it.
-        drop(piece);
         self.send_all(out.into()).await?;
         self.progress.content_bytes += content_bytes;
-        self.progress.sent_bytes += sent_bytes;
         if last.is_some() {
             self.finish()?;
         }
@@ -75,7 +78,7 @@ impl<'s> Reply<'s> {
 
     /// Hands everything to QUIC, for as long as the client takes some of it within the time for that.
     async fn send_all(&mut self, mut bytes: StreamBytes) -> Result<(), StreamError> {
-        let halves = self.halves;
+        let (halves, count) = (self.halves, bytes.len() as u64);
         while !bytes.is_empty() {
             if let Some(error) = halves.error() {
                 return Err(error);
@@ -92,6 +95,7 @@ impl<'s> Reply<'s> {
             }
         }
         self.deadline.clear();
+        self.progress.sent_bytes += count;
         Ok(())
     }
 

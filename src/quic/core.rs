@@ -39,7 +39,7 @@ use crate::tls::quic::begin_step;
 use crate::tls::quic_keys::QuicKeys;
 
 /// Datagrams of a connection that leave in one system call. quinn-proto paces, and other connections have their turn.
-const MAX_SEGMENTS: usize = 16;
+const MAX_SEGMENTS: usize = 32;
 
 /// Such calls for one connection before the next one has its turn, and for all before the loop has one.
 const CALLS_PER_CONNECTION: usize = 4;

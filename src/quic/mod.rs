@@ -8,6 +8,7 @@ pub mod admission;
 mod amplification;
 pub mod connection;
 pub mod connection_id;
+mod congestion;
 mod core;
 pub mod counters;
 pub mod end;
@@ -18,6 +19,7 @@ pub mod group_hold;
 mod outgoing;
 pub mod settings;
 mod shared;
+mod slow_start;
 pub mod streams;
 mod succession;
 #[cfg(test)]

@@ -12,6 +12,7 @@ use quinn_proto::VarInt;
 use quinn_proto::crypto;
 use quinn_proto::crypto::rustls::QuicServerConfig;
 
+use crate::quic::congestion::CubicFactory;
 use crate::quic::connection_id::ConnectionIds;
 use crate::quic::hello_tap::TappedServer;
 use crate::tls::quic::QuicTls;
@@ -118,6 +119,7 @@ fn transport(limits: &QuicLimits) -> TransportConfig {
         .datagram_receive_buffer_size(None)
         .datagram_send_buffer_size(0)
         .initial_mtu(INITIAL_MTU)
+        .congestion_controller_factory(Arc::new(CubicFactory))
         .allow_spin(false)
         .max_idle_timeout(IdleTimeout::try_from(limits.idle_timeout).ok());
     transport

@@ -78,7 +78,10 @@ impl Http3 {
     pub(crate) fn post(&mut self, path: &str, content: &[u8]) -> Message {
         let length = content.len().to_string();
         let stream = self.request("POST", path, &[("content-length", &length)], false);
-        self.send_content(stream, content, true).expect("the content is taken");
+        if let Err(error) = self.send_content(stream, content, true) {
+            // Who has answered already may not want it (RFC 9114 §4.1).
+            assert_eq!(error.to_string(), "stopped with code 0x100");
+        }
         self.response(stream)
     }
 

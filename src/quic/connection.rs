@@ -83,6 +83,7 @@ impl QuicConnection {
         }
         match state.connection.streams().accept(dir) {
             Some(id) => {
+                state.served_streams += u32::from(dir == Dir::Bi);
                 drop(state);
                 // The peer may open another one.
                 self.shared.touch();

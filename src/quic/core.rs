@@ -286,6 +286,7 @@ impl EndpointCore {
                 state.unproven = (!newcomer.is_validated).then(|| UnprovenPeer::new(first_id, length));
                 state.abandoned = VarInt::from_u32(server.limits.abandoned_connection);
                 state.abandoned_stream = VarInt::from_u32(server.limits.abandoned_stream);
+                state.max_streams = server.limits.streams();
                 serve(Ok(self.add(handle, state)));
             }
             Err(error) => {
@@ -369,6 +370,7 @@ impl EndpointCore {
         let mut state = connection.state.borrow_mut();
         let state = &mut *state;
         let mut is_drained = self.exchange_events(handle, state, now);
+        state.offer_streams();
         let mut flushed = Flushed::All;
         for call in 0.. {
             if call == CALLS_PER_CONNECTION {

@@ -61,6 +61,12 @@ pub struct QuicLimits {
     pub abandoned_stream: u32,
 }
 
+impl QuicLimits {
+    pub(super) fn streams(&self) -> u32 {
+        self.max_streams.min(MAX_BIDIRECTIONAL_STREAMS)
+    }
+}
+
 impl Default for QuicLimits {
     fn default() -> QuicLimits {
         QuicLimits {
@@ -111,7 +117,7 @@ impl QuicServer {
 fn transport(limits: &QuicLimits) -> TransportConfig {
     let mut transport = TransportConfig::default();
     transport
-        .max_concurrent_bidi_streams(VarInt::from_u32(limits.max_streams.min(MAX_BIDIRECTIONAL_STREAMS)))
+        .max_concurrent_bidi_streams(VarInt::from_u32(limits.streams()))
         .max_concurrent_uni_streams(VarInt::from_u32(MAX_UNIDIRECTIONAL_STREAMS))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))

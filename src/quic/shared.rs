@@ -60,6 +60,10 @@ pub(super) struct QuicState {
     /// The code that it is closed with where its certificate is not good enough.
     pub(super) abandoned: VarInt,
     pub(super) abandoned_stream: VarInt,
+    /// Streams for both directions that the peer may have open.
+    pub(super) max_streams: u32,
+    /// Those of them that somebody here still sends on.
+    pub(super) served_streams: u32,
     pub(super) handshake: WakerSlot,
     accept: [WakerSlot; 2],
     open: [WakerSlot; 2],
@@ -135,6 +139,8 @@ impl QuicState {
             end: None,
             abandoned: VarInt::from_u32(0),
             abandoned_stream: VarInt::from_u32(0),
+            max_streams: 0,
+            served_streams: 0,
             handshake: WakerSlot::default(),
             accept: Default::default(),
             open: Default::default(),
@@ -145,6 +151,16 @@ impl QuicState {
             queued: None,
             is_half_open: true,
             unproven: None,
+        }
+    }
+
+    /// Lets a peer that has nearly all its streams open have each next one at once. quinn-proto waits until more than an
+    /// eighth of them can be opened again, which never happens while the others last.
+    pub(super) fn offer_streams(&mut self) {
+        if self.served_streams > 0 && self.served_streams >= self.max_streams - self.max_streams / 8 {
+            // An eighth of one is none.
+            self.connection.set_max_concurrent_streams(Dir::Bi, VarInt::from_u32(1));
+            self.connection.set_max_concurrent_streams(Dir::Bi, VarInt::from_u32(self.max_streams));
         }
     }
 

@@ -6,6 +6,7 @@ use std::task::Context;
 use std::task::Poll;
 
 use bytes::Bytes;
+use quinn_proto::Dir;
 use quinn_proto::FinishError;
 use quinn_proto::ReadError;
 use quinn_proto::StreamId;
@@ -161,6 +162,9 @@ impl Drop for SendHalf {
     fn drop(&mut self) {
         let mut state = self.shared.state.borrow_mut();
         state.forget_wait(self.id, StreamHalf::Write);
+        if self.id.dir() == Dir::Bi {
+            state.served_streams = state.served_streams.saturating_sub(1);
+        }
         let (is_open, code) = (state.end.is_none(), state.abandoned_stream);
         drop(state);
         if is_open && !self.is_over {

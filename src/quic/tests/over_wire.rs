@@ -62,6 +62,28 @@ fn twenty_streams_come_back() {
 }
 
 #[test]
+fn a_peer_with_many_long_streams_can_open_another_when_one_is_over() {
+    for max_streams in [10, 100] {
+        let mut simulation = Simulation::new(1, QuicLimits { max_streams, ..LIMITS() }, echoing);
+        let connection = established(&mut simulation);
+        simulation.run(async move {
+            let mut long = Vec::new();
+            for _ in 1..max_streams {
+                let mut stream = connection.open_both().await.unwrap();
+                stream.0.write(Bytes::from_static(b"begin")).await.unwrap();
+                long.push(stream);
+            }
+            for _ in 0..5 {
+                let (mut send, mut receive) = connection.open_both().await.unwrap();
+                send.write(Bytes::from_static(b"short")).await.unwrap();
+                send.finish().unwrap();
+                assert_eq!(read_all(&mut receive).await, b"short");
+            }
+        });
+    }
+}
+
+#[test]
 fn a_bad_wire_changes_nothing() {
     for seed in 0..4 {
         let mut simulation = Simulation::new(seed, LIMITS(), echoing);

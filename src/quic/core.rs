@@ -286,7 +286,7 @@ impl EndpointCore {
                 state.unproven = (!newcomer.is_validated).then(|| UnprovenPeer::new(first_id, length));
                 state.abandoned = VarInt::from_u32(server.limits.abandoned_connection);
                 state.abandoned_stream = VarInt::from_u32(server.limits.abandoned_stream);
-                state.max_streams = server.limits.streams();
+                state.stream_limit = server.limits.streams();
                 serve(Ok(self.add(handle, state)));
             }
             Err(error) => {

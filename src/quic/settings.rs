@@ -30,6 +30,9 @@ const SEND_WINDOW: u64 = 1 << 20;
 
 /// Streams that a client may have open in each direction; beyond 112 together, tables of quinn-proto double.
 pub const MAX_BIDIRECTIONAL_STREAMS: u32 = 100;
+/// Those of them that it may open at first. A client that opens half of these may open all: with as few, tables are half as
+/// large, which is 2.7 KB of each connection that is idle.
+const FIRST_BIDIRECTIONAL_STREAMS: u32 = 44;
 pub const MAX_UNIDIRECTIONAL_STREAMS: u32 = 8;
 
 /// What every way must carry (RFC 9000 §14.1); more is found out.
@@ -61,9 +64,19 @@ pub struct QuicLimits {
     pub abandoned_stream: u32,
 }
 
+/// How many streams for both directions a client may have open.
+#[derive(Clone, Copy, Default)]
+pub(super) struct StreamLimit {
+    /// Now.
+    pub(super) allowed: u32,
+    /// As soon as it opens many.
+    pub(super) most: u32,
+}
+
 impl QuicLimits {
-    pub(super) fn streams(&self) -> u32 {
-        self.max_streams.min(MAX_BIDIRECTIONAL_STREAMS)
+    pub(super) fn streams(&self) -> StreamLimit {
+        let most = self.max_streams.min(MAX_BIDIRECTIONAL_STREAMS);
+        StreamLimit { allowed: most.min(FIRST_BIDIRECTIONAL_STREAMS), most }
     }
 }
 
@@ -117,7 +130,7 @@ impl QuicServer {
 fn transport(limits: &QuicLimits) -> TransportConfig {
     let mut transport = TransportConfig::default();
     transport
-        .max_concurrent_bidi_streams(VarInt::from_u32(limits.streams()))
+        .max_concurrent_bidi_streams(VarInt::from_u32(limits.streams().allowed))
         .max_concurrent_uni_streams(VarInt::from_u32(MAX_UNIDIRECTIONAL_STREAMS))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
@@ -155,7 +168,7 @@ mod tests {
         assert_eq!(server.tls.config().max_early_data_size, 0);
         let set = format!("{:?}", server.config);
         for expected in [
-            "max_concurrent_bidi_streams: 100",
+            "max_concurrent_bidi_streams: 44",
             "max_concurrent_uni_streams: 8",
             "stream_receive_window: 262144",
             "receive_window: 1048576",

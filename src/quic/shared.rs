@@ -22,6 +22,7 @@ use quinn_proto::crypto::rustls::HandshakeData;
 use crate::net::wake::WakerSlot;
 use crate::quic::amplification::UnprovenPeer;
 use crate::quic::end::QuicEnd;
+use crate::quic::settings::StreamLimit;
 use crate::tls::accept::Facts;
 use crate::tls::accept::HandshakeError;
 use crate::tls::quic::QuicFacts;
@@ -60,9 +61,8 @@ pub(super) struct QuicState {
     /// The code that it is closed with where its certificate is not good enough.
     pub(super) abandoned: VarInt,
     pub(super) abandoned_stream: VarInt,
-    /// Streams for both directions that the peer may have open.
-    pub(super) max_streams: u32,
-    /// Those of them that somebody here still sends on.
+    pub(super) stream_limit: StreamLimit,
+    /// Streams for both directions that the peer has opened, and somebody here still sends on.
     pub(super) served_streams: u32,
     pub(super) handshake: WakerSlot,
     accept: [WakerSlot; 2],
@@ -139,7 +139,7 @@ impl QuicState {
             end: None,
             abandoned: VarInt::from_u32(0),
             abandoned_stream: VarInt::from_u32(0),
-            max_streams: 0,
+            stream_limit: StreamLimit::default(),
             served_streams: 0,
             handshake: WakerSlot::default(),
             accept: Default::default(),
@@ -154,13 +154,17 @@ impl QuicState {
         }
     }
 
-    /// Lets a peer that has nearly all its streams open have each next one at once. quinn-proto waits until more than an
-    /// eighth of them can be opened again, which never happens while the others last.
+    /// Lets a peer that opens many streams open more, and one that has nearly all of them open have each next one at once:
+    /// quinn-proto waits until more than an eighth of them can be opened again, which never happens while the others last.
     pub(super) fn offer_streams(&mut self) {
-        if self.served_streams > 0 && self.served_streams >= self.max_streams - self.max_streams / 8 {
+        let StreamLimit { allowed, most } = self.stream_limit;
+        if allowed < most && self.served_streams >= allowed / 2 {
+            self.stream_limit.allowed = most;
+            self.connection.set_max_concurrent_streams(Dir::Bi, VarInt::from_u32(most));
+        } else if self.served_streams > 0 && self.served_streams >= allowed - allowed / 8 {
             // An eighth of one is none.
             self.connection.set_max_concurrent_streams(Dir::Bi, VarInt::from_u32(1));
-            self.connection.set_max_concurrent_streams(Dir::Bi, VarInt::from_u32(self.max_streams));
+            self.connection.set_max_concurrent_streams(Dir::Bi, VarInt::from_u32(allowed));
         }
     }
 

@@ -8,7 +8,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::downstream::client_side::ClientSide;
-use crate::downstream::h3::control;
 use crate::downstream::h3::head::NewStream;
 use crate::downstream::h3::head::RequestSpawner;
 use crate::downstream::h3::shared::Http3Shared;
@@ -38,7 +37,7 @@ pub(in crate::downstream) async fn run(
     spawner: RequestSpawner,
 ) {
     let Some(shared) = Http3Shared::new(quic, client, worker, deadline) else { return };
-    task::spawn(control::run(Rc::clone(&shared)));
+    task::spawn(unidirectional::run(Rc::clone(&shared)));
     loop {
         shared.look_at_delivery();
         // Also where requests come all the time.
@@ -52,9 +51,6 @@ pub(in crate::downstream) async fn run(
         let next = pin!(poll_fn(|cx| poll_next(&shared, cx)));
         match shared.deadline.guard(next).await {
             Ok(DriverEvent::Request(send, recv)) => take_request((send, recv), &shared, &spawner),
-            Ok(DriverEvent::Unidirectional(stream)) => {
-                task::spawn(unidirectional::read(stream, Rc::clone(&shared)))
-            }
             Ok(DriverEvent::Look) => {}
             Ok(DriverEvent::End(end)) => return shared.note_end(end),
             Err(_elapsed) => {
@@ -70,7 +66,6 @@ pub(in crate::downstream) async fn run(
 
 enum DriverEvent {
     Request(SendHalf, RecvHalf),
-    Unidirectional(RecvHalf),
     /// Something has changed that the deadline depends on.
     Look,
     End(QuicEnd),
@@ -83,11 +78,6 @@ fn poll_next(shared: &Http3Shared, cx: &Context<'_>) -> Poll<DriverEvent> {
     }
     match shared.quic.poll_accept_both(cx) {
         Poll::Ready(Ok((send, recv))) => return Poll::Ready(DriverEvent::Request(send, recv)),
-        Poll::Ready(Err(end)) => return Poll::Ready(DriverEvent::End(end)),
-        Poll::Pending => {}
-    }
-    match shared.quic.poll_accept_one(cx) {
-        Poll::Ready(Ok(stream)) => return Poll::Ready(DriverEvent::Unidirectional(stream)),
         Poll::Ready(Err(end)) => return Poll::Ready(DriverEvent::End(end)),
         Poll::Pending => {}
     }

@@ -1,7 +1,11 @@
-//! What the client sends on its unidirectional streams: settings, and little else.
+//! Streams in one direction: our control stream, and what the client sends on its own, which is settings, and little else.
 
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Context;
+use std::task::Poll;
 
+use crate::downstream::h3::control::ControlStream;
 use crate::downstream::h3::shared::Http3Shared;
 use crate::proto::h3::event::UnidirectionalEvent;
 use crate::proto::h3::fault::ErrorCode;
@@ -13,19 +17,56 @@ use crate::quic::streams::RecvHalf;
 /// Bytes that are read at a time.
 const PIECE_BYTES: usize = 4096;
 
-/// Reads one of them until it ends, or the connection does.
-pub(super) async fn read(mut stream: RecvHalf, shared: Rc<Http3Shared>) {
-    let mut reader = UnidirectionalReader::new();
-    loop {
-        let piece = match stream.read(PIECE_BYTES).await {
-            Ok(Some(piece)) => piece,
-            Err(StreamFailure::Connection(_) | StreamFailure::Ended) => return,
-            Ok(None) | Err(_) => return reader.handle_end().unwrap_or_else(|fault| shared.fail(fault)),
-        };
-        match take(&mut reader, &piece, &shared) {
-            Ok(true) => {}
-            Ok(false) => return stream.stop(ErrorCode::StreamCreationError.to_wire() as u32),
-            Err(fault) => return shared.fail(fault),
+/// Serves all of them until the connection ends. They are silent nearly always, so one task for all spares memory.
+pub(super) async fn run(shared: Rc<Http3Shared>) {
+    let mut control = ControlStream::default();
+    let mut readers: Vec<ClientStream> = Vec::new();
+    poll_fn(|cx| {
+        loop {
+            match shared.quic.poll_accept_one(cx) {
+                Poll::Ready(Ok(stream)) => {
+                    readers.push(ClientStream { stream, reader: UnidirectionalReader::new() });
+                }
+                Poll::Ready(Err(_end)) => return Poll::Ready(()),
+                Poll::Pending => break,
+            }
+        }
+        control.poll(&shared, cx);
+        readers.retain_mut(|reader| reader.poll(&shared, cx).is_pending());
+        Poll::Pending
+    })
+    .await;
+}
+
+/// One that the client has opened.
+struct ClientStream {
+    stream: RecvHalf,
+    reader: UnidirectionalReader,
+}
+
+impl ClientStream {
+    /// Reads what has come. Ready: it is over, or of no use.
+    fn poll(&mut self, shared: &Http3Shared, cx: &Context<'_>) -> Poll<()> {
+        loop {
+            let piece = match std::task::ready!(self.stream.poll_read(PIECE_BYTES, cx)) {
+                Ok(Some(piece)) => piece,
+                Err(StreamFailure::Connection(_) | StreamFailure::Ended) => return Poll::Ready(()),
+                Ok(None) | Err(_) => {
+                    self.reader.handle_end().unwrap_or_else(|fault| shared.fail(fault));
+                    return Poll::Ready(());
+                }
+            };
+            match take(&mut self.reader, &piece, shared) {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.stream.stop(ErrorCode::StreamCreationError.to_wire() as u32);
+                    return Poll::Ready(());
+                }
+                Err(fault) => {
+                    shared.fail(fault);
+                    return Poll::Ready(());
+                }
+            }
         }
     }
 }

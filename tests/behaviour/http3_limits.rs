@@ -7,26 +7,38 @@ use crate::support::{
     Backend, Closed, Http3, Quic, Ringway, Scenario, encode_section, eventually, log_entries, log_lines, now,
 };
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 #[test]
 fn streams_beyond_the_limit_wait_for_those_before() {
-    let backend = Backend::per_request(|peer, _, _| {
-        std::thread::sleep(Duration::from_millis(400));
-        peer.respond("200 OK", b"ok")
-    });
     for (line, most) in [("", 100), ("http2_max_concurrent_streams = 10", 10)] {
+        let may_answer = Arc::new(AtomicBool::new(false));
+        let (held, fields) = (Arc::clone(&may_answer), [":method", ":scheme", ":authority", ":path"]);
+        let backend = Backend::per_request(move |peer, _, _| {
+            eventually("the test lets it answer", || held.load(Ordering::Relaxed));
+            peer.respond("200 OK", b"ok")
+        });
         let ringway = Scenario::of(&backend).http3().listener(line).start();
         let mut client = Http3::connect(ringway.address());
         client.settle();
         let mut open = Vec::new();
-        let fields = [(":method", "GET"), (":scheme", "https"), (":authority", "a"), (":path", "/")];
-        while let Some(stream) = client.next_id_at_once() {
-            client.send_fields(stream, &fields, true).expect("it is taken");
-            open.push(stream);
-        }
-        assert_eq!(open.len(), most, "{line}");
+        let mut open_all = |client: &mut Http3| {
+            while let Some(stream) = client.next_id_at_once() {
+                let fields = fields.into_iter().zip(["GET", "https", "a", "/"]).collect::<Vec<_>>();
+                client.send_fields(stream, &fields, true).expect("it is taken");
+                open.push(stream);
+            }
+            client.receive_within(Duration::from_millis(20)).expect("the connection goes on");
+            open.len()
+        };
+        assert_eq!(open_all(&mut client), most.min(44), "{line}");
+        // A client that opens many may open more, up to the limit.
+        eventually("all streams are open", || open_all(&mut client) == most);
+        assert_eq!(open_all(&mut client), most, "{line}");
         // One more is allowed as soon as one of them is over.
+        may_answer.store(true, Ordering::Relaxed);
         let extra = client.request("GET", "/", &[], true);
         for stream in open.into_iter().chain([extra]) {
             assert_eq!(client.response(stream).status, 200, "{line} {stream}");

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::cell::RefCell;
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -177,6 +178,7 @@ impl QuicState {
 
     /// Tells those who wait of what has happened.
     pub(super) fn absorb_events(&mut self, now: Instant) {
+        let mut writable = Vec::new();
         while let Some(event) = self.connection.poll() {
             match event {
                 Event::Connected => self.establish(now),
@@ -184,18 +186,23 @@ impl QuicState {
                     let noted = self.noted.take().unwrap_or_default();
                     self.over(QuicEnd::of(&reason, |alert| noted.failure(alert)));
                 }
-                Event::Stream(event) => self.absorb_stream_event(&event),
+                Event::Stream(event) => self.absorb_stream_event(&event, &mut writable),
                 Event::HandshakeDataReady | Event::DatagramReceived | Event::DatagramsUnblocked => {}
             }
         }
+        // Who writes first takes what the peer has room for, so it is those with the highest priority.
+        writable.sort_by_key(|id| Reverse(self.connection.send_stream(*id).priority().unwrap_or(0)));
+        for id in writable {
+            self.wake_stream(id, StreamHalf::Write);
+        }
     }
 
-    fn absorb_stream_event(&mut self, event: &StreamEvent) {
+    fn absorb_stream_event(&mut self, event: &StreamEvent, writable: &mut Vec<StreamId>) {
         match event {
             StreamEvent::Opened { dir } => self.accept[*dir as usize].wake(),
             StreamEvent::Available { dir } => self.open[*dir as usize].wake(),
             StreamEvent::Readable { id } => self.wake_stream(*id, StreamHalf::Read),
-            StreamEvent::Writable { id } => self.wake_stream(*id, StreamHalf::Write),
+            StreamEvent::Writable { id } => writable.push(*id),
             StreamEvent::Finished { id } | StreamEvent::Stopped { id, .. } => {
                 self.finishing.retain(|finishing| finishing != id);
                 if self.finishing.is_empty() {

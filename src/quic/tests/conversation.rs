@@ -25,6 +25,15 @@ pub(super) fn client() -> ClientConfig {
     client_offering(kit::ALPN, false)
 }
 
+/// One with so much room for what it has not read, whatever the stream.
+pub(super) fn client_with_room(bytes: u32) -> ClientConfig {
+    let mut transport = TransportConfig::default();
+    transport.receive_window(bytes.into());
+    let mut config = client();
+    config.transport_config(Arc::new(transport));
+    config
+}
+
 pub(super) fn client_offering(alpn: &[u8], has_certificate: bool) -> ClientConfig {
     let crypto = QuicClientConfig::try_from(kit::client(alpn, has_certificate)).unwrap();
     let mut config = ClientConfig::new(Arc::new(crypto));

@@ -13,6 +13,7 @@ use crate::quic::settings::QuicLimits;
 use crate::quic::tests::conversation::Spawn;
 use crate::quic::tests::conversation::ask_for_echo;
 use crate::quic::tests::conversation::client;
+use crate::quic::tests::conversation::client_with_room;
 use crate::quic::tests::conversation::echoing;
 use crate::quic::tests::conversation::pattern;
 use crate::quic::tests::conversation::read_all;
@@ -80,6 +81,54 @@ fn a_peer_with_many_long_streams_can_open_another_when_one_is_over() {
                 assert_eq!(read_all(&mut receive).await, b"short");
             }
         });
+    }
+}
+
+#[test]
+fn streams_with_a_higher_priority_have_what_room_the_peer_gives() {
+    const LONG: usize = 1_000_000;
+    for urgent in [0, 1] {
+        let mut simulation = Simulation::new(1, LIMITS(), |spawn| {
+            let inner = Rc::clone(spawn);
+            serving(move |connection| {
+                let spawn = Rc::clone(&inner);
+                async move {
+                    for number in 0..2 {
+                        let (mut send, _) = connection.accept_both().await.unwrap();
+                        send.set_priority(if number == urgent { 5 } else { 0 });
+                        spawn(Box::pin(async move {
+                            for _ in 0..LONG / 1_000 {
+                                let _ = send.write(Bytes::from_static(&[b'x'; 1_000])).await;
+                            }
+                            let _ = send.finish();
+                        }));
+                    }
+                    connection.closed().await;
+                }
+            })(spawn)
+        });
+        let connection = simulation.connect(client_with_room(65_536), "localhost");
+        let spawn = simulation.spawn();
+        let others = simulation.run(async move {
+            connection.handshake().await.unwrap();
+            let mut streams = Vec::new();
+            for _ in 0..2 {
+                let (mut send, receive) = connection.open_both().await.unwrap();
+                send.write(Bytes::from_static(b"begin")).await.unwrap();
+                streams.push((send, receive));
+            }
+            let (mut urgent, mut other) = (streams.remove(urgent), streams.remove(0));
+            let counted = Rc::new(Cell::new(0));
+            let count = Rc::clone(&counted);
+            spawn(Box::pin(async move {
+                while let Ok(Some(bytes)) = other.1.read(usize::MAX).await {
+                    count.set(count.get() + bytes.len());
+                }
+            }));
+            assert_eq!(read_all(&mut urgent.1).await.len(), LONG);
+            counted.get()
+        });
+        assert!(others < LONG / 4, "stream {urgent} is urgent, and the other one got {others}");
     }
 }
 

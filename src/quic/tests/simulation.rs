@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::task::Wake;
@@ -72,11 +72,20 @@ struct Flying {
     datagram: ReceivedDatagram,
 }
 
-struct Flag(AtomicBool);
+/// When a task was woken; 0: it was not.
+struct Flag(AtomicU64);
+
+impl Flag {
+    fn raise(&self) {
+        static WAKES: AtomicU64 = AtomicU64::new(1);
+        let turn = WAKES.fetch_add(1, Ordering::Relaxed);
+        let _ = self.0.compare_exchange(0, turn, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
 
 impl Wake for Flag {
     fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
+        self.raise();
     }
 }
 
@@ -189,7 +198,7 @@ impl Simulation {
         while self.client.flush(self.now, &mut sink) != Flushed::All {}
         self.carry(sink, true);
         if !self.spawned.borrow().is_empty()
-            || self.tasks.iter().any(|(_, flag)| flag.0.load(Ordering::Relaxed))
+            || self.tasks.iter().any(|(_, flag)| flag.0.load(Ordering::Relaxed) > 0)
         {
             return true;
         }
@@ -217,13 +226,17 @@ impl Simulation {
         sink.datagrams.into_iter().map(|(bytes, ..)| bytes).collect()
     }
 
-    /// Runs tasks that were woken; false if none was.
+    /// Runs tasks that were woken, in that order, as a worker does; false if none was.
     fn run_tasks(&mut self) -> bool {
-        let spawned = std::mem::take(&mut *self.spawned.borrow_mut());
-        self.tasks.extend(spawned.into_iter().map(|task| (task, Arc::new(Flag(AtomicBool::new(true))))));
+        for task in std::mem::take(&mut *self.spawned.borrow_mut()) {
+            let flag = Arc::new(Flag(AtomicU64::new(0)));
+            flag.raise();
+            self.tasks.push((task, flag));
+        }
+        self.tasks.sort_by_key(|(_, flag)| flag.0.load(Ordering::Relaxed));
         let mut has_run = false;
         self.tasks.retain_mut(|(task, flag)| {
-            if !flag.0.swap(false, Ordering::Relaxed) {
+            if flag.0.swap(0, Ordering::Relaxed) == 0 {
                 return true;
             }
             has_run = true;

@@ -20,7 +20,9 @@ pub(super) struct ControlStream {
 impl ControlStream {
     /// Says what there is to say.
     pub(super) fn poll(&mut self, shared: &Http3Shared, cx: &Context<'_>) {
-        if !self.has_been_opened && let Poll::Ready(Ok(stream)) = shared.quic.poll_open_one(cx) {
+        if !self.has_been_opened
+            && let Poll::Ready(Ok(stream)) = shared.quic.poll_open_one(cx)
+        {
             (self.stream, self.has_been_opened) = (Some(stream), true);
         }
         let Some(stream) = &mut self.stream else { return };

@@ -184,6 +184,7 @@ fn initial_window(mtu: u16) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::clock::instant_now;
 
     const MTU: u16 = 1_200;
     const ROUND_TRIP: Duration = Duration::from_millis(20);
@@ -197,7 +198,7 @@ mod tests {
 
     impl Path {
         fn new() -> Path {
-            Path { window: CubicWindow::new(MTU), now: Instant::now(), number: 0 }
+            Path { window: CubicWindow::new(MTU), now: instant_now(), number: 0 }
         }
 
         /// Sends what the window allows, and has it acknowledged a round trip later.

@@ -74,6 +74,7 @@ const LAYERS: &[Layer] = &[
             "net",
             "tls",
             "quic::forwarding",
+            "quic::group_hold",
             "telemetry",
             "snapshot",
         ],

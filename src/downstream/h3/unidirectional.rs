@@ -20,12 +20,12 @@ const PIECE_BYTES: usize = 4096;
 /// Serves all of them until the connection ends. They are silent nearly always, so one task for all spares memory.
 pub(super) async fn run(shared: Rc<Http3Shared>) {
     let mut control = ControlStream::default();
-    let mut readers: Vec<ClientStream> = Vec::new();
+    let mut readers: Vec<UnidirectionalStream> = Vec::new();
     poll_fn(|cx| {
         loop {
             match shared.quic.poll_accept_one(cx) {
                 Poll::Ready(Ok(stream)) => {
-                    readers.push(ClientStream { stream, reader: UnidirectionalReader::new() });
+                    readers.push(UnidirectionalStream { stream, reader: UnidirectionalReader::new() });
                 }
                 Poll::Ready(Err(_end)) => return Poll::Ready(()),
                 Poll::Pending => break,
@@ -39,12 +39,12 @@ pub(super) async fn run(shared: Rc<Http3Shared>) {
 }
 
 /// One that the client has opened.
-struct ClientStream {
+struct UnidirectionalStream {
     stream: RecvHalf,
     reader: UnidirectionalReader,
 }
 
-impl ClientStream {
+impl UnidirectionalStream {
     /// Reads what has come. Ready: it is over, or of no use.
     fn poll(&mut self, shared: &Http3Shared, cx: &Context<'_>) -> Poll<()> {
         loop {

@@ -210,7 +210,9 @@ impl Reloader {
             Err(lines) => {
                 let text = format!("{lines}\nerror: the reload is refused; what was in service still is");
                 log_event(News::new(EventKind::ReloadRefused, text));
-                let first = lines.lines().next().unwrap_or_default();
+                // Warnings may stand before what it was refused for.
+                let mut errors = lines.lines().filter(|line| line.contains("error: "));
+                let first = errors.next().or_else(|| lines.lines().next()).unwrap_or_default();
                 systemd.ready(&format!("the last reload was refused, what was in service still is: {first}"));
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! quinn-proto's own CUBIC leaves slow start only by loss, and yields to every single loss as one connection of TCP does. Here
 //! a connection counts as two, as in the servers of Google and Envoy: it carries what a browser would have opened
-//! several connections of TCP for. With 1 % of datagrams lost at random, about half as much again arrives.
+//! several connections of TCP for. With 1 % of datagrams lost at random, 1.3 times as much arrives.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -87,7 +87,16 @@ impl CubicWindow {
         self.yielded.is_some_and(|yielded| sent <= yielded)
     }
 
-    fn acknowledge(&mut self, now: Instant, sent: Instant, bytes: u64, rtt: Duration) {
+    /// `sent` and `bytes` are of one packet; `is_unused`: there was nothing to fill the window with.
+    fn acknowledge(&mut self, (now, sent): (Instant, Instant), bytes: u64, is_unused: bool, rtt: Duration) {
+        if is_unused {
+            // The time in which nothing was wanted must not count as time in which the window was found good (RFC 9438 §5.8).
+            self.epoch = None;
+            return;
+        }
+        if self.is_answered(sent) {
+            return;
+        }
         if self.window < self.threshold {
             self.slow_start.note_sample(now.saturating_duration_since(sent));
             self.window += self.slow_start.growth(bytes as f64);
@@ -133,12 +142,7 @@ impl Controller for CubicWindow {
     }
 
     fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64, app_limited: bool, rtt: &RttEstimator) {
-        if app_limited {
-            // The time in which nothing was wanted must not count as time in which the window was found good (RFC 9438 §5.8).
-            self.epoch = None;
-        } else if !self.is_answered(sent) {
-            self.acknowledge(now, sent, bytes, rtt.get());
-        }
+        self.acknowledge((now, sent), bytes, app_limited, rtt.get());
     }
 
     fn on_end_acks(&mut self, _now: Instant, _in_flight: u64, _app_limited: bool, largest: Option<u64>) {
@@ -208,7 +212,7 @@ mod tests {
             self.window.on_sent(sent, packets * u64::from(MTU), self.number);
             self.now += round_trip;
             for _ in 0..packets {
-                self.window.acknowledge(self.now, sent, u64::from(MTU), round_trip);
+                self.window.acknowledge((self.now, sent), u64::from(MTU), false, round_trip);
             }
             self.window.on_end_acks(self.now, 0, false, Some(self.number));
         }
@@ -221,6 +225,18 @@ mod tests {
 
         fn packets(&self) -> f64 {
             self.window.window / f64::from(MTU)
+        }
+
+        /// Loses a datagram, and counts the round trips until the window is what it was.
+        fn rounds_to_recover(&mut self, round_trip: Duration) -> usize {
+            let reached = self.packets();
+            self.lose(false);
+            let mut rounds = 0;
+            while self.packets() < reached {
+                self.fly(round_trip);
+                rounds += 1;
+            }
+            rounds
         }
     }
 
@@ -279,13 +295,7 @@ mod tests {
         for _ in 0..5 {
             path.fly(ROUND_TRIP);
         }
-        let reached = path.packets();
-        path.lose(false);
-        let mut rounds = 0;
-        while path.packets() < reached {
-            path.fly(ROUND_TRIP);
-            rounds += 1;
-        }
+        let rounds = path.rounds_to_recover(ROUND_TRIP);
         // K of RFC 9438 is the cube root of 48 segments over 0.4: 4.9 s. Flows of Reno need 48 round trips: 1 s.
         assert!((30..=60).contains(&rounds), "{rounds}");
     }
@@ -297,13 +307,7 @@ mod tests {
         for _ in 0..6 {
             path.fly(round_trip);
         }
-        let reached = path.packets();
-        path.lose(false);
-        let mut rounds = 0;
-        while path.packets() < reached {
-            path.fly(round_trip);
-            rounds += 1;
-        }
+        let rounds = path.rounds_to_recover(round_trip);
         // The cube root of 96 segments over 0.4 is 6.2 s; flows of Reno need 96 round trips.
         assert!((25..=40).contains(&rounds), "{rounds}");
     }
@@ -315,8 +319,10 @@ mod tests {
         path.lose(false);
         path.fly(ROUND_TRIP);
         let before = path.packets();
-        path.window.epoch = None;
         path.now += Duration::from_secs(60);
+        let (now, sent) = (path.now, path.now - ROUND_TRIP);
+        path.window.acknowledge((now, sent), 100, true, ROUND_TRIP);
+        assert_eq!(path.packets(), before);
         path.fly(ROUND_TRIP);
         assert!(path.packets() < before + 2.0, "{before} {}", path.packets());
     }

@@ -1,8 +1,7 @@
 //! What responses tell of HTTP/3 when it comes, goes and ends (RFC 7838 §3).
 
 use crate::support::{Backend, Client, Http2, Http3, Scenario, eventually};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 /// A browser that has changed over remembers for a day where to.
 #[test]
@@ -38,14 +37,7 @@ fn who_never_had_http3_says_nothing_of_it() {
 /// At a stop, whoever came by HTTP/3 is to come by TCP next.
 #[test]
 fn a_stop_sends_clients_of_http3_back_to_tcp() {
-    let may_answer = Arc::new(AtomicBool::new(false));
-    let released = Arc::clone(&may_answer);
-    let backend = Backend::per_request(move |peer, head, _| {
-        if head.start_line.contains("/held") {
-            eventually("it may answer", || released.load(Ordering::Acquire));
-        }
-        peer.respond("200 OK", b"")
-    });
+    let (backend, may_answer) = Backend::holding();
     let fast = "[[listener]]\nname = \"fast\"\naddress = \"127.0.0.1:0\"\nprotocol = \"quic\"\n\
                 certificates = [\"kit\"]\ndefault_group = \"app\"\n";
     let ringway = Scenario::of(&backend).http3().table(fast).start();

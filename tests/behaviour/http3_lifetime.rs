@@ -5,8 +5,7 @@ use crate::support::{
     Backend, Closed, Http3, PATIENCE, QuicTls, Scenario, encode_section, eventually, log_entries, now,
     tls::own_pair,
 };
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// The id of the first GOAWAY of an end in steps (RFC 9114 §5.2).
@@ -80,14 +79,7 @@ fn connections_end_when_http3_is_switched_off() {
 /// The port is bound as long as connections from before are not over: nobody could bind it anew.
 #[test]
 fn http3_that_is_switched_on_again_goes_on_at_its_port() {
-    let may_answer = Arc::new(AtomicBool::new(false));
-    let released = Arc::clone(&may_answer);
-    let backend = Backend::per_request(move |peer, head, _| {
-        if head.start_line.contains("/held") {
-            eventually("it may answer", || released.load(Ordering::Acquire));
-        }
-        peer.respond("200 OK", b"")
-    });
+    let (backend, may_answer) = Backend::holding();
     let on = Scenario::of(&backend).http3().text();
     let off = on.replace("http3 = true", "http3 = false");
     let ringway = Scenario::of(&backend).http3().start();

@@ -7,26 +7,20 @@ use crate::support::{
     Backend, Closed, Http3, Quic, Ringway, Scenario, encode_section, eventually, log_entries, log_lines, now,
 };
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 #[test]
 fn streams_beyond_the_limit_wait_for_those_before() {
     for (line, most) in [("", 100), ("http2_max_concurrent_streams = 10", 10)] {
-        let may_answer = Arc::new(AtomicBool::new(false));
-        let (held, fields) = (Arc::clone(&may_answer), [":method", ":scheme", ":authority", ":path"]);
-        let backend = Backend::per_request(move |peer, _, _| {
-            eventually("the test lets it answer", || held.load(Ordering::Relaxed));
-            peer.respond("200 OK", b"ok")
-        });
+        let (backend, may_answer) = Backend::holding();
+        let fields = [(":method", "GET"), (":scheme", "https"), (":authority", "a"), (":path", "/held")];
         let ringway = Scenario::of(&backend).http3().listener(line).start();
         let mut client = Http3::connect(ringway.address());
         client.settle();
         let mut open = Vec::new();
         let mut open_all = |client: &mut Http3| {
             while let Some(stream) = client.next_id_at_once() {
-                let fields = fields.into_iter().zip(["GET", "https", "a", "/"]).collect::<Vec<_>>();
                 client.send_fields(stream, &fields, true).expect("it is taken");
                 open.push(stream);
             }
@@ -38,7 +32,7 @@ fn streams_beyond_the_limit_wait_for_those_before() {
         eventually("all streams are open", || open_all(&mut client) == most);
         assert_eq!(open_all(&mut client), most, "{line}");
         // One more is allowed as soon as one of them is over.
-        may_answer.store(true, Ordering::Relaxed);
+        may_answer.store(true, Ordering::Release);
         let extra = client.request("GET", "/", &[], true);
         for stream in open.into_iter().chain([extra]) {
             assert_eq!(client.response(stream).status, 200, "{line} {stream}");

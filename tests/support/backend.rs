@@ -128,6 +128,19 @@ impl Backend {
         })
     }
 
+    /// Answers with nothing; requests for `/held` not before the flag is set.
+    pub(crate) fn holding() -> (Backend, Arc<AtomicBool>) {
+        let may_answer = Arc::new(AtomicBool::new(false));
+        let released = Arc::clone(&may_answer);
+        let backend = Backend::per_request(move |peer, head, _| {
+            if head.start_line.contains("/held") {
+                eventually("it may answer", || released.load(Ordering::Acquire));
+            }
+            peer.respond("200 OK", b"")
+        });
+        (backend, may_answer)
+    }
+
     /// Reads each request with its body and lets `answer` reply, until the peer closes or asks for it.
     pub(crate) fn per_request(
         answer: impl Fn(&mut Peer, &Head, &[u8]) -> io::Result<()> + Send + Sync + 'static,

@@ -2,7 +2,7 @@
 //!
 //! quinn-proto's own CUBIC leaves slow start only by loss, and yields to every single loss as one connection of TCP does. Here
 //! a connection counts as two, as in the servers of Google and Envoy: it carries what a browser would have opened
-//! several connections of TCP for. With 1 % of datagrams lost at random, 1.3 times as much arrives.
+//! several connections of TCP for. With 1 % of datagrams lost at random, 1.2 times as much arrives.
 
 use std::any::Any;
 use std::sync::Arc;

@@ -241,7 +241,7 @@ fn start(
     if report.has_errors() {
         return Err(Refusal::Forbidden);
     }
-    privileges::make_state_folder(&config, user, report);
+    privileges::make_state_folders(&config, user, report);
     privileges::lock(&config, report);
     let mut names = WatchedNames::new(&config.process.resolvers);
     let resolutions = names.resolve(&config, || ());

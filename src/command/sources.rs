@@ -21,6 +21,7 @@ use crate::config::Source;
 use crate::config::in_order;
 use crate::control::change::journal;
 use crate::control::change::journal::JournalReach;
+use crate::control::elb::state;
 use crate::control::files;
 use crate::control::origin::ConfigOrigin;
 use crate::control::origin::NewObjects;
@@ -67,6 +68,15 @@ fn check(sources: Vec<Source>) -> Loaded {
 }
 
 fn sources(paths: &[PathBuf]) -> Vec<Source> {
+    let mut sources = named_sources(paths);
+    // What the objects of the ELB API are in tables comes behind everything else.
+    if let Some(api) = config::elb_api(&sources) {
+        sources.push(state::source(&api));
+    }
+    sources
+}
+
+fn named_sources(paths: &[PathBuf]) -> Vec<Source> {
     let mut known = HashSet::new();
     let sources = paths.iter().enumerate().flat_map(|(index, path)| {
         let is_new = known.insert(path.canonicalize().unwrap_or_else(|_| path.clone()));

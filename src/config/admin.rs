@@ -20,6 +20,21 @@ pub struct Admin {
     pub tokens_file: Option<NamedFile>,
     /// Where a line is written for each change. None: only the messages of the process tell of it.
     pub audit: Option<NamedFile>,
+    /// None: the ELB API is not served.
+    pub elb_api: Option<ElbApi>,
+}
+
+/// The ELB API, which is served at the address.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ElbApi {
+    /// Lines of an access key, a secret key, a project and a role.
+    pub keys_file: NamedFile,
+    /// The folder in which its objects are kept.
+    pub state: NamedFile,
+    /// The address of load balancers that name none.
+    pub vip_address: String,
+    /// The header of the table.
+    pub location: Location,
 }
 
 /// How the address is secured.

@@ -42,6 +42,7 @@ mod uses;
 pub use admin::Admin;
 pub use admin::AdminRole;
 pub use admin::AdminTls;
+pub use admin::ElbApi;
 pub use checked::Config;
 pub use cipher_suites::CipherSuite;
 pub use cipher_suites::TlsVersion;
@@ -171,6 +172,17 @@ pub fn load_route_tests(source: Source) -> (Vec<RouteTest>, Report) {
     }
     let root = raw::read(0, &mut report);
     check::check_route_tests(&root, report)
+}
+
+/// What `[admin.elb_api]` says, for who adds the text that stands for its objects. None: no text has that table.
+pub fn elb_api(sources: &[Source]) -> Option<ElbApi> {
+    // Most have none, and are not read twice.
+    let mut naming = sources.iter().filter(|source| source.text().contains("elb_api"));
+    naming.find_map(|source| {
+        let mut report = Report::new(vec![source.with_text(source.text().to_owned())]);
+        let root = raw::read(0, &mut report);
+        check::elb_api(&root, report)
+    })
 }
 
 /// Reads and checks all sources as one configuration, in the given order.

@@ -21,12 +21,15 @@ pub struct Source {
     text: Result<String, String>,
     /// Byte offsets.
     line_starts: Vec<usize>,
+    /// It is made of something else, so nobody edits it.
+    is_generated: bool,
 }
 
 impl Source {
     pub fn file(name: &Path, folder: PathBuf, text: Result<String, String>) -> Source {
         let line_starts = line_starts(text.as_deref().unwrap_or_default());
-        Source { name: printable(&name.display().to_string()), folder, text, line_starts }
+        let name = printable(&name.display().to_string());
+        Source { name, folder, text, line_starts, is_generated: false }
     }
 
     /// Text that no file holds, such as what `demo` makes up under the name `<demo>`.
@@ -42,7 +45,17 @@ impl Source {
             folder: self.folder.clone(),
             line_starts: line_starts(&text),
             text: Ok(text),
+            is_generated: self.is_generated,
         }
+    }
+
+    /// The same, made of something else.
+    pub fn generated(self) -> Source {
+        Source { is_generated: true, ..self }
+    }
+
+    pub fn is_generated(&self) -> bool {
+        self.is_generated
     }
 
     /// Where it was read from, absolute; None for what was made up.
@@ -156,9 +169,9 @@ impl Report {
         })
     }
 
-    /// The files that were read; not what was made up or came through standard input.
+    /// The files that were read; not what was made up, came through standard input, or is made of something else.
     pub fn files(&self) -> Vec<PathBuf> {
-        self.sources.iter().filter_map(Source::path).collect()
+        self.sources.iter().filter(|source| !source.is_generated).filter_map(Source::path).collect()
     }
 
     pub fn error(&mut self, location: Location, message: impl Into<String>, help: impl Into<String>) {

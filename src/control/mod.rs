@@ -10,6 +10,7 @@ pub mod change;
 pub mod credentials;
 pub mod discovery;
 pub mod doctor;
+pub mod elb;
 pub mod explain;
 pub mod files;
 pub mod handover;

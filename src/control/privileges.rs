@@ -142,18 +142,25 @@ pub fn lock(config: &Config, report: &mut Report) {
     let of_admin = config.admin.socket.iter().chain(&config.admin.audit);
     let named = logs.chain(of_admin.map(|file| file.path.as_path()));
     let files = named.chain(files.iter().map(PathBuf::as_path)).flat_map(lock::folders_of);
-    let writable: Vec<PathBuf> = files.chain([config.process.state_folder.path.clone()]).collect();
+    let writable = files.chain([config.process.state_folder.path.clone()]);
+    let of_elb = config.admin.elb_api.iter().map(|api| api.state.path.clone());
+    let writable: Vec<PathBuf> = writable.chain(of_elb).collect();
     if let Err(error) = lock::lock(&writable) {
         let message = format!("this process cannot take its own rights away (landlock): {error}");
         report.warning(Location::default(), message, "write landlock = false in [process], if that is to be");
     }
 }
 
-/// Makes the state folder if the configuration names one that is missing, and the folders above it, for the user that will
-/// write there. What cannot be
-/// made is told, and missed by those only who need it.
-pub fn make_state_folder(config: &Config, user: Option<&User>, report: &mut Report) {
-    let NamedFile { path, location } = &config.process.state_folder;
+/// Makes the state folders that the configuration names and that are missing, and the folders above them, for the user that
+/// will write there. What cannot be made is told, and missed by those only who need it.
+pub fn make_state_folders(config: &Config, user: Option<&User>, report: &mut Report) {
+    let of_elb = config.admin.elb_api.iter().map(|api| &api.state);
+    for folder in [&config.process.state_folder].into_iter().chain(of_elb) {
+        make_state_folder(folder, user, report);
+    }
+}
+
+fn make_state_folder(NamedFile { path, location }: &NamedFile, user: Option<&User>, report: &mut Report) {
     if *location == Location::default() || path.exists() {
         return;
     }
@@ -217,16 +224,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
         let (config, mut report) = of_process(&format!("state_folder = \"{}/\"", path.display()));
-        make_state_folder(&config, None, &mut report);
+        make_state_folders(&config, None, &mut report);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o700);
         // What is there stays as it is.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
-        make_state_folder(&config, None, &mut report);
+        make_state_folders(&config, None, &mut report);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o750);
         assert_eq!(report.to_text(false), "");
 
         let (config, mut report) = of_process(&format!("state_folder = \"{}/a/b\"", folder.path().display()));
-        make_state_folder(&config, None, &mut report);
+        make_state_folders(&config, None, &mut report);
         for made in ["a", "a/b"] {
             assert_eq!(fs::metadata(folder.path().join(made)).unwrap().permissions().mode() & 0o7777, 0o700);
         }
@@ -234,7 +241,7 @@ mod tests {
         fs::write(folder.path().join("file"), "").unwrap();
         let (config, mut report) =
             of_process(&format!("state_folder = \"{}/file/b\"", folder.path().display()));
-        make_state_folder(&config, None, &mut report);
+        make_state_folders(&config, None, &mut report);
         assert!(report.to_text(false).contains("cannot make the state folder"), "{}", report.to_text(false));
         assert!(!report.has_errors());
     }

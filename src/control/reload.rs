@@ -22,6 +22,7 @@ use crate::control::build::sockets::OLD_SOCKETS_TIMEOUT;
 use crate::control::change::engine;
 use crate::control::change::order::ChangeOrder;
 use crate::control::change::order::ChangeOutcome;
+use crate::control::change::order::GeneratedChange;
 use crate::control::credentials::file_reload::FileReload;
 use crate::control::discovery::dns::WatchedNames;
 use crate::control::drains::Drains;
@@ -60,6 +61,8 @@ pub enum Command {
     ChangeBackend { order: BackendOrder, answer: Sender<Result<BackendReply, BackendRefusal>> },
     /// Change the configuration in service, and the files that it is in.
     Change { order: Box<ChangeOrder>, answer: Sender<ChangeOutcome> },
+    /// Put another text that is made of something else into service.
+    Replace { change: Box<GeneratedChange>, answer: Sender<ChangeOutcome> },
     /// Hand everything over to a successor.
     HandOver {
         offer: Box<HandOverOffer>,
@@ -152,6 +155,12 @@ impl Reloader {
             Command::Change { order, answer } => {
                 let outcome = self.change(*order);
                 // The client that asked may have gone.
+                drop(answer.send(outcome));
+            }
+            Command::Replace { change, answer } => {
+                let outcome = self.in_place(|installer, origin, wait| {
+                    engine::replace_generated(installer, origin, *change, wait)
+                });
                 drop(answer.send(outcome));
             }
             Command::HandOver { offer, under_way, answer } => {
@@ -255,6 +264,18 @@ impl Reloader {
 
     /// Changes the configuration in service, then its files.
     fn change(&mut self, order: ChangeOrder) -> ChangeOutcome {
+        self.in_place(|installer, origin, wait| engine::change(installer, origin, order, wait))
+    }
+
+    /// Changes what is in service, unless another process is about to take over.
+    fn in_place(
+        &mut self,
+        change: impl FnOnce(
+            &mut Installer,
+            Option<&ConfigOrigin>,
+            &mut dyn FnMut(&mut Installer, &BindError) -> bool,
+        ) -> ChangeOutcome,
+    ) -> ChangeOutcome {
         let channels = self.installer.active.channels().clone();
         // A successor reads the files as soon as it is started.
         let held = channels.succession.hold().filter(|_| !channels.readiness.is_stopping());
@@ -268,7 +289,7 @@ impl Reloader {
             }
             is_early
         };
-        engine::change(installer, origin.as_ref(), order, &mut wait)
+        change(installer, origin.as_ref(), &mut wait)
     }
 }
 

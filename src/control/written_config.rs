@@ -41,6 +41,11 @@ impl WrittenConfig {
         self.report.source_of(object.location)?.path()
     }
 
+    /// Whether an object stands in a text that is made of something else.
+    pub(in crate::control) fn is_generated(&self, object: &Object) -> bool {
+        self.report.source_of(object.location).is_some_and(Source::is_generated)
+    }
+
     /// The texts, in the order in which they were read.
     pub(in crate::control) fn sources(&self) -> &[Source] {
         self.report.sources()

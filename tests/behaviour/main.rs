@@ -37,6 +37,7 @@ mod disabled;
 mod doctor;
 mod drain;
 mod early_response;
+mod elb_api;
 mod empty;
 mod events;
 mod explain;

@@ -24,6 +24,7 @@ mod clock;
 mod collector;
 mod datagrams;
 mod dns;
+pub(crate) mod elb;
 mod either;
 mod either_backend;
 pub(crate) mod frames;

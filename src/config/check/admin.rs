@@ -12,6 +12,7 @@ use crate::config::check::address::ADDRESS_WITH_PORT;
 use crate::config::check::address::MAX_SOCKET_PATH;
 use crate::config::check::address::is_dns_name;
 use crate::config::check::address::resolve;
+use crate::config::check::elb_api;
 use crate::config::check::file_path::File;
 use crate::config::check::kind::Choice;
 use crate::config::check::kind::Kind;
@@ -36,8 +37,10 @@ pub(super) fn admin(table: Option<&raw::Table>, output: &mut Output) -> Admin {
     let audit = section.read_optional("audit", &File, "only messages of the process tell of changes");
     let tls_table = section.table("tls");
     section.warn_idle("tls", tls_table.and(idle));
+    let elb_table = section.table("elb_api");
     section.close();
     let tls = tls_table.and_then(|table| tls(table, output));
+    let elb_api = elb_table.and_then(|table| elb_api::elb_api(table, output));
     let admin = Admin {
         socket: socket.map(|(socket, _)| socket),
         address,
@@ -45,8 +48,10 @@ pub(super) fn admin(table: Option<&raw::Table>, output: &mut Output) -> Admin {
         tls,
         tokens_file: tokens_file.map(|(file, _)| file),
         audit: audit.map(|(file, _)| file),
+        elb_api,
     };
     check_reach(&admin, &mut output.report);
+    check_elb_reach(&admin, &mut output.report);
     admin
 }
 
@@ -78,6 +83,26 @@ fn check_reach(admin: &Admin, report: &mut Report) {
         let message =
             format!("`address` \"{address}\" is reached from other machines, which send tokens in the clear");
         report.warning(location, message, "write tls = { certificate = \"…\" }");
+    }
+}
+
+/// What is signed can be repeated by who has seen it.
+fn check_elb_reach(admin: &Admin, report: &mut Report) {
+    let Some(elb) = &admin.elb_api else { return };
+    match admin.address {
+        None => {
+            let message = "[admin.elb_api] has no address: it is served at `address` of [admin]";
+            report.error(elb.location, message, "write address = \"127.0.0.1:9180\" in [admin]");
+        }
+        Some((address, _)) if !address.ip().is_loopback() && admin.tls.is_none() => {
+            let message = format!(
+                "[admin.elb_api] at \"{address}\" would be reached from other machines in the clear, and who \
+                         sees a signed request can repeat it"
+            );
+            let help = "write tls = { certificate = \"…\" } in [admin], or address = \"127.0.0.1:9180\"";
+            report.error(elb.location, message, help);
+        }
+        Some(_) => {}
     }
 }
 

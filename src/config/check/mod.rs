@@ -15,6 +15,7 @@ mod compression;
 mod datagram_listener;
 mod defaults;
 mod disabled;
+mod elb_api;
 mod error_page;
 mod file_path;
 mod group_tls;
@@ -60,6 +61,7 @@ mod vocabulary;
 use serde_json::Value as Json;
 
 use crate::config::Config;
+use crate::config::ElbApi;
 use crate::config::RouteTest;
 use crate::config::TlsPolicy;
 use crate::config::check::names::Known;
@@ -232,6 +234,13 @@ fn check_names(config: &Config, policies: &[TlsPolicy], report: &mut Report) {
     let pages = config.error_pages.iter().map(|page| (page.name.as_str(), page.location));
     references::check_names("error page", pages, report);
     references::check_names("TLS policy", policies.iter().map(|p| (p.name.as_str(), p.location)), report);
+}
+
+/// What `[admin.elb_api]` says, where it stands in one of the texts. What is wrong with it is told by [`check`].
+pub(super) fn elb_api(root: &raw::Table, report: Report) -> Option<ElbApi> {
+    let raw::Kind::Table(admin) = &root.find("admin")?.value.kind else { return None };
+    let raw::Kind::Table(table) = &admin.find("elb_api")?.value.kind else { return None };
+    elb_api::elb_api(table, &mut Output::new(report))
 }
 
 /// The requests of a table for `ringway test`.

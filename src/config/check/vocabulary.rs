@@ -14,7 +14,7 @@ use crate::config::report::Source;
 pub(super) static COMPLETE_EXAMPLE: EmbeddedFile = embedded!("config/ringway.toml");
 
 /// Keys and tables that later versions will know, by the title of their table.
-const LATER: [(&str, &[&str]); 2] = [("[process]", &["upgrade_drain_timeout"]), ("[admin]", &["elb_api"])];
+const LATER: [(&str, &[&str]); 1] = [("[process]", &["upgrade_drain_timeout"])];
 
 /// Keys of nginx, HAProxy and others, and what to write instead.
 const FOREIGN_KEYS: [(&str, &str); 117] = [

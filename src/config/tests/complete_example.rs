@@ -48,7 +48,7 @@ fn every_key_stands_in_the_complete_example_and_the_reference() {
 fn the_complete_example_shows_the_defaults() {
     let example = load_text(COMPLETE_EXAMPLE).config.map(without_places).expect("the example is valid");
     let minimal = "config_version = 1\n[process]\ninstance_id = \"edge-1\"\nticket_seed_file = \"tls/ticket_seed\"\nuser = \"root\"\ngroup = \"root\"\n\
-        [admin]\nsocket = \"admin.sock\"\naddress = \"127.0.0.1:9180\"\ntokens_file = \"admin.tokens\"\naudit = \"audit.log\"\ntls = { certificate = \"site\", client_ca = \"clients\" }\n[tracing]\npropagate = true\notlp = \"https://otlp.example.com/v1/traces\"\n\
+        [admin]\nsocket = \"admin.sock\"\naddress = \"127.0.0.1:9180\"\ntokens_file = \"admin.tokens\"\naudit = \"audit.log\"\ntls = { certificate = \"site\", client_ca = \"clients\" }\nelb_api = { keys_file = \"elb.keys\", state = \"elb\" }\n[tracing]\npropagate = true\notlp = \"https://otlp.example.com/v1/traces\"\n\
         ca_file = \"tls/collector-ca.crt\"\nheaders_file = \"collector-headers\"\n[[access_log]]\nname = \"main\"\nlistener = \"web\"\nheaders = { request = [\"x-tenant\"], response = [\"server\"], cookies = [\"lang\"] }\n[[access_log]]\npath = \"syslog:udp:127.0.0.1:514\"\n[[certificate]]\nname = \"site\"\nchain = \"tls/site.crt\"\nkey = \"tls/site.key\"\n\
         names = [\"WWW.example.com\", \"*.shop.example.com\", \"www.example.com\"]\n\
         ocsp = \"tls/site.ocsp\"\n[[tls_policy]]\nname = \"edge\"\nversions = [\"1.3\", \"TLSv1.2\"]\n\

@@ -80,6 +80,11 @@ fn admin_without_places(admin: &mut crate::config::Admin) {
     admin.address.iter_mut().for_each(|(_, location)| *location = nowhere);
     let of_admin = admin.tokens_file.iter_mut().chain(&mut admin.audit);
     of_admin.for_each(|file| file.location = nowhere);
+    if let Some(elb) = &mut admin.elb_api {
+        elb.keys_file.location = nowhere;
+        elb.state.location = nowhere;
+        elb.location = nowhere;
+    }
     if let Some(tls) = &mut admin.tls {
         tls.certificate.1 = nowhere;
         tls.client_ca.iter_mut().for_each(|(_, location)| *location = nowhere);

@@ -71,19 +71,14 @@ impl Audit {
     /// Writes down what came of a call, a line for each object.
     pub(super) fn note_call(
         &mut self,
-        request: &AdminRequest,
+        (actor, request): (&Actor, &AdminRequest),
         (request_id, status): (&str, u16),
         audited: &[AuditedObject],
     ) {
         let nothing = [AuditedObject::default()];
         for audited in if audited.is_empty() { &nothing } else { audited } {
             let is_dry_run = request.parameter("dry_run").is_some_and(|value| value != "false");
-            self.note(
-                (&request.actor, request_id),
-                (&request.method, &request.path),
-                audited,
-                (is_dry_run, status),
-            );
+            self.note((actor, request_id), (&request.method, &request.path), audited, (is_dry_run, status));
         }
     }
 

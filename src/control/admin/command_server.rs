@@ -30,6 +30,7 @@ use crate::control::backend_order::BackendOrder;
 use crate::control::change::order::ChangeOrder;
 use crate::control::change::order::ChangeOutcome;
 use crate::control::change::order::ChangeRefusal;
+use crate::control::change::order::GeneratedChange;
 use crate::control::change::order::RefusalKind;
 use crate::control::explain;
 use crate::control::explain::question::Question;
@@ -240,6 +241,15 @@ impl CommandServer {
 
     /// Changes the configuration in service. None: that takes too long, and may still come about.
     pub(super) fn change(&self, order: ChangeOrder) -> Option<ChangeOutcome> {
+        self.order(|answer| Command::Change { order: Box::new(order), answer })
+    }
+
+    /// Puts another text that is made of something else into service. None as above.
+    pub(super) fn replace_generated(&self, change: GeneratedChange) -> Option<ChangeOutcome> {
+        self.order(|answer| Command::Replace { change: Box::new(change), answer })
+    }
+
+    fn order(&self, command: impl FnOnce(Sender<ChangeOutcome>) -> Command) -> Option<ChangeOutcome> {
         let stopping = || {
             ChangeRefusal::new(RefusalKind::Busy, "the process is stopping", "ask the process that follows")
         };
@@ -247,7 +257,7 @@ impl CommandServer {
             return Some(Err(stopping()));
         }
         let (answer, outcome) = mpsc::channel();
-        if self.commands.send(Command::Change { order: Box::new(order), answer }).is_err() {
+        if self.commands.send(command(answer)).is_err() {
             return Some(Err(stopping()));
         }
         match outcome.recv_timeout(RELOAD_TIMEOUT) {

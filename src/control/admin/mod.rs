@@ -14,6 +14,7 @@ mod commands;
 mod command_server;
 mod connection;
 mod console;
+mod elb;
 pub mod events;
 pub mod maintenance;
 mod http;

@@ -12,6 +12,8 @@ use crate::control::admin::api;
 use crate::control::admin::api::Api;
 use crate::control::admin::command_server::CommandServer;
 use crate::control::admin::console;
+use crate::control::admin::elb;
+use crate::control::admin::elb::ElbFront;
 use crate::control::admin::http::request::AdminRequest;
 use crate::control::admin::http::response::AdminResponse;
 use crate::control::metrics::exposition::MetricsFormat;
@@ -23,11 +25,16 @@ const INDEX: &str = "/metrics  metrics for Prometheus\n/livez    200 while the p
 pub(super) struct Pages {
     server: Arc<CommandServer>,
     api: Api,
+    elb: ElbFront,
 }
 
 impl Pages {
     pub(super) fn new(server: &Arc<CommandServer>) -> Pages {
-        Pages { server: Arc::clone(server), api: Api::new(Arc::clone(server)) }
+        Pages {
+            server: Arc::clone(server),
+            api: Api::new(Arc::clone(server)),
+            elb: ElbFront::new(Arc::clone(server)),
+        }
     }
 
     /// Finds out who asks, before the content of a request is read.
@@ -43,6 +50,10 @@ impl Pages {
         if !client.is_current((generation, &access)) {
             let detail = "this address is secured otherwise now";
             return Err(AdminResponse::refusal(421, detail, "connect again"));
+        }
+        if elb::is_call(&request.path, &access) {
+            request.actor = ElbFront::identify(request, client, &access)?;
+            return Ok(());
         }
         let authorization = request.field("authorization");
         let actor = Actor::of(client, &access).with_token(authorization.as_deref(), &access);
@@ -65,6 +76,9 @@ impl Pages {
     fn answer(&self, request: &AdminRequest) -> AdminResponse {
         if request.path.starts_with(api::ROOT) {
             return self.api.answer(request);
+        }
+        if elb::is_call(&request.path, &self.channels().admin_access.load().1) {
+            return self.elb.answer(request);
         }
         if let Some(answer) = console::answer(request) {
             return answer;

@@ -6,11 +6,13 @@ use std::time::Instant;
 
 use crate::config::Config;
 use crate::config::Loaded;
+use crate::config::Source;
 use crate::control::build::binding::BindError;
 use crate::control::change::order::ChangeOrder;
 use crate::control::change::order::ChangeOutcome;
 use crate::control::change::order::ChangeRefusal;
 use crate::control::change::order::Changed;
+use crate::control::change::order::GeneratedChange;
 use crate::control::change::order::RefusalKind;
 use crate::control::change::plan;
 use crate::control::change::plan::ChangePlan;
@@ -69,6 +71,60 @@ pub(in crate::control) fn change(
     if let Err(refusal) = plan.commit(&before, &named_files(&installer.active.config)) {
         go_back(installer, plan::load_again(&written, origin));
         return Err(refusal);
+    }
+    tell(installer, &actor, began, &mut changed);
+    Ok(changed)
+}
+
+/// Puts another text into the place of one that is made of something else, then keeps what it is made of. `wait` as above.
+///
+/// # Errors
+/// Nothing is changed, for this reason.
+pub(in crate::control) fn replace_generated(
+    installer: &mut Installer,
+    origin: Option<&ConfigOrigin>,
+    change: GeneratedChange,
+    wait: &mut dyn FnMut(&mut Installer, &BindError) -> bool,
+) -> ChangeOutcome {
+    let began = instant_now();
+    let origin = origin.ok_or_else(refusals::elsewhere)?;
+    let (_, written) = installer.active.channels().written.load();
+    if written.sources().is_empty() {
+        return Err(refusals::busy("the process does not serve yet"));
+    }
+    let GeneratedChange { path, text, actor, keep } = change;
+    let is_it = |source: &&Source| source.path().as_ref() == Some(&path);
+    let before = written.sources().iter().find(is_it).map(Source::text);
+    let mut changed = Changed {
+        is_applied: true,
+        generation: installer.active.epoch(),
+        sentence: format!("nothing changes: {}", installer.summary()),
+        warnings: Vec::new(),
+        diff: String::new(),
+    };
+    if before == Some(text.as_str()) {
+        keep().map_err(|error| refusals::of_writing(&path, &error))?;
+        return Ok(changed);
+    }
+    if before.is_none() {
+        return Err(refusals::conflict(&path, "was not there"));
+    }
+    let load = || {
+        let sources = written.sources().iter();
+        let of = |source: &Source| match source.path().as_ref() == Some(&path) {
+            true => source.with_text(text.clone()),
+            false => source.with_text(source.text().to_owned()),
+        };
+        (origin.check)(sources.map(of).collect())
+    };
+    let candidate = installer.examine(load()).map_err(|loaded| refusals::of_configuration(&loaded))?;
+    if candidate.loaded.report.has_errors() {
+        return Err(refusals::of_configuration(&candidate.loaded));
+    }
+    put_into_service(installer, candidate, wait, &load)?;
+    if let Err(error) = keep() {
+        go_back(installer, plan::load_again(&written, origin));
+        return Err(refusals::of_writing(&path, &error));
     }
     tell(installer, &actor, began, &mut changed);
     Ok(changed)

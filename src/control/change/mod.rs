@@ -7,7 +7,7 @@ pub mod order;
 mod plan;
 mod refusals;
 mod rules;
-mod staging;
+pub(super) mod staging;
 #[cfg(test)]
 mod tests;
 mod uploads;

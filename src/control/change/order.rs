@@ -1,5 +1,8 @@
 //! What is wanted of the configuration in service, and what comes of it.
 
+use std::io;
+use std::path::PathBuf;
+
 use serde_json::Value as Json;
 
 use crate::config::Diagnostic;
@@ -20,6 +23,17 @@ pub struct ChangeOrder {
     pub is_forced: bool,
     /// Who wants it, for the operator.
     pub actor: String,
+}
+
+/// Another text in the place of one that is made of something else, which is kept beside it.
+pub struct GeneratedChange {
+    /// Where the text stands.
+    pub path: PathBuf,
+    pub text: String,
+    /// Who wants it, for the operator.
+    pub actor: String,
+    /// Keeps what the text is made of, once it is in service.
+    pub keep: Box<dyn FnOnce() -> io::Result<()> + Send>,
 }
 
 /// A change of one object.

@@ -25,6 +25,7 @@ const MODIFICATION: &str = "modification_protection";
 /// An object is protected, or has another entity tag.
 pub(super) fn check_before(order: &ChangeOrder, written: &WrittenConfig) -> Result<(), ChangeRefusal> {
     for change in &order.changes {
+        check_home(change, written)?;
         check_tag(change, written)?;
         if !order.is_forced {
             check_protection(change, written)?;
@@ -58,6 +59,23 @@ pub(super) fn check_after(order: &ChangeOrder, loaded: &Loaded) -> Result<(), Ch
         }
     }
     Ok(())
+}
+
+/// What another API has made is changed there.
+fn check_home(change: &ObjectChange, written: &WrittenConfig) -> Result<(), ChangeRefusal> {
+    let (kind, name) = match &change.path {
+        ObjectPath::Named { kind, name } => (*kind, name),
+        ObjectPath::Backend { group, .. } | ObjectPath::HealthCheck { group } => {
+            (ObjectKind::ServerGroup, group)
+        }
+    };
+    match written.find(kind, name).filter(|object| written.is_generated(object)) {
+        Some(object) => {
+            let sentence = format!("{} was made by the ELB API", object.path());
+            Err(ChangeRefusal::new(RefusalKind::Elsewhere, sentence, "change it there: docs/elb_api.md"))
+        }
+        None => Ok(()),
+    }
 }
 
 fn check_tag(change: &ObjectChange, written: &WrittenConfig) -> Result<(), ChangeRefusal> {

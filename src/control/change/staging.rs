@@ -24,7 +24,7 @@ const ENDING: &str = ".ringway-new";
 const OLD_ENDING: &str = ".ringway-old";
 
 /// What is to take the place of a file; removed if it does not.
-pub(super) struct StagedFile {
+pub(in crate::control) struct StagedFile {
     target: PathBuf,
     path: PathBuf,
     is_in_place: bool,
@@ -50,7 +50,11 @@ impl StagedFile {
     ///
     /// # Errors
     /// As above.
-    pub(super) fn write_with_mode(target: &Path, text: &[u8], mode: u32) -> io::Result<StagedFile> {
+    pub(in crate::control) fn write_with_mode(
+        target: &Path,
+        text: &[u8],
+        mode: u32,
+    ) -> io::Result<StagedFile> {
         StagedFile::write_at(beside(target), target, text, |file| {
             file.set_permissions(Permissions::from_mode(mode))
         })
@@ -93,7 +97,7 @@ impl StagedFile {
         self.is_in_place = true;
     }
 
-    pub(super) fn put_in_place(mut self) -> io::Result<()> {
+    pub(in crate::control) fn put_in_place(mut self) -> io::Result<()> {
         fs::rename(&self.path, &self.target)?;
         self.is_in_place = true;
         Ok(())
@@ -144,6 +148,6 @@ fn hidden(target: &Path, ending: &str) -> PathBuf {
 }
 
 /// Makes sure that the names in the folder of a file are on the disk.
-pub(super) fn sync_folder(file: &Path) -> io::Result<()> {
+pub(in crate::control) fn sync_folder(file: &Path) -> io::Result<()> {
     File::open(file.parent().unwrap_or(Path::new("/")))?.sync_all()
 }

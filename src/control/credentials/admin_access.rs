@@ -11,6 +11,8 @@ use crate::config::NamedFile;
 use crate::config::Report;
 use crate::control::credentials::authorities::Complaint;
 use crate::control::credentials::authorities::LoadedAuthority;
+use crate::control::credentials::elb_keys::ElbAccess;
+use crate::control::credentials::elb_keys::LoadedElbKeys;
 use crate::control::files;
 use crate::policy::bearer_tokens::BearerTokens;
 use crate::tls::blocking::BlockingServer;
@@ -45,6 +47,8 @@ pub struct AdminAccess {
     /// It is meant to be secured and cannot be: nobody is let in.
     pub is_closed: bool,
     pub audit: Option<PathBuf>,
+    /// None: the ELB API is not served.
+    pub elb: Option<ElbAccess>,
 }
 
 pub(super) fn load(config: &Config, report: &mut Report) -> LoadedTokens {
@@ -96,7 +100,7 @@ impl AdminAccess {
     /// Of the configuration in service, with its tokens, certificates and CAs as they are now.
     pub(super) fn new(
         config: &Config,
-        tokens: &LoadedTokens,
+        (tokens, elb_keys): (&LoadedTokens, &LoadedElbKeys),
         trust: (&Certificates, &[LoadedAuthority]),
     ) -> AdminAccess {
         let tls = secured(config, trust);
@@ -107,6 +111,7 @@ impl AdminAccess {
             tls,
             client_role: wanted.filter(|tls| tls.client_ca.is_some()).map(|tls| tls.client_role),
             audit: config.admin.audit.as_ref().map(|file| file.path.clone()),
+            elb: ElbAccess::new(config, elb_keys),
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::control::credentials::authorities;
 use crate::control::credentials::authorities::Complaint;
 use crate::control::credentials::certificates;
 use crate::control::credentials::certificates::KeptReadFile;
+use crate::control::credentials::elb_keys;
 use crate::control::credentials::error_pages;
 use crate::control::credentials::expiry::Expiry;
 use crate::control::credentials::inventory::AuthorityEntry;
@@ -54,6 +55,8 @@ enum Item {
     Page(usize),
     /// The tokens of the admin address.
     AdminTokens,
+    /// The access keys of the ELB API.
+    ElbKeys,
 }
 
 /// Files that cannot be taken into service.
@@ -135,7 +138,7 @@ impl FileReload {
         active.channels().inventory.publish(Arc::new(inventory));
         let known = &security.credentials;
         let trust = (known.certificates.as_slice(), known.authorities.as_slice());
-        let access = AdminAccess::new(config, &known.admin_tokens, trust);
+        let access = AdminAccess::new(config, (&known.admin_tokens, &known.elb_keys), trust);
         active.channels().admin_access.publish(Arc::new(access));
     }
 
@@ -212,6 +215,7 @@ impl FileReload {
             .chain(passwords)
             .chain(pages)
             .chain(active.config.admin.tokens_file.iter().map(|_| Item::AdminTokens))
+            .chain(active.config.admin.elb_api.iter().map(|_| Item::ElbKeys))
             .collect();
         let whole = items.len();
         // Files are not replaced while they are asked to be read, so a failure is told at once.
@@ -241,6 +245,7 @@ impl FileReload {
             Item::PasswordFile(index) => read_password_file(index, active),
             Item::Page(index) => self.read_page(index, active),
             Item::AdminTokens => read_tokens(active),
+            Item::ElbKeys => read_elb_keys(active),
         };
         if found {
             self.failing.remove(&item);
@@ -341,6 +346,18 @@ fn read_tokens(active: &mut ActiveConfig) -> (bool, Vec<String>, Vec<String>) {
     (found, errors, warnings)
 }
 
+fn read_elb_keys(active: &mut ActiveConfig) -> (bool, Vec<String>, Vec<String>) {
+    let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+    let Some(api) = &active.config.admin.elb_api else { return (false, errors, warnings) };
+    let loaded = elb_keys::load_file(&api.keys_file);
+    sort(&loaded.complaints, &mut errors, &mut warnings);
+    let found = errors.is_empty();
+    if found {
+        active.security.credentials.elb_keys = loaded;
+    }
+    (found, errors, warnings)
+}
+
 /// Complaints as sentences.
 fn sort(complaints: &[Complaint], errors: &mut Vec<String>, warnings: &mut Vec<String>) {
     for Complaint { is_error, message, help, .. } in complaints {
@@ -391,6 +408,7 @@ fn name(item: Item, config: &Config) -> String {
         Item::PasswordFile(_) => format!("password file {name}"),
         Item::Page(_) => format!("page {name}"),
         Item::AdminTokens => format!("tokens file {name}"),
+        Item::ElbKeys => format!("keys file {name}"),
         Item::IpGroup(_) => format!("IP group \"{name}\""),
     }
 }
@@ -409,6 +427,7 @@ fn own_name(item: Item, config: &Config) -> String {
             return path(error_pages::named(config).get(index).map(|page| page.file.path.as_path()));
         }
         Item::AdminTokens => return path(config.admin.tokens_file.as_ref().map(|file| file.path.as_path())),
+        Item::ElbKeys => return path(config.admin.elb_api.as_ref().map(|api| api.keys_file.path.as_path())),
     };
     name.cloned().unwrap_or_default()
 }
@@ -422,6 +441,7 @@ fn news(kind: EventKind, line: String, item: Item, config: &Config) -> News {
         Item::PasswordFile(_) => "password_file",
         Item::Page(_) => "page",
         Item::AdminTokens => "tokens_file",
+        Item::ElbKeys => "keys_file",
     };
     News::new(kind, line).of(noun, own_name(item, config))
 }
@@ -451,6 +471,7 @@ fn users(config: &Config) -> BTreeMap<PathBuf, Vec<Item>> {
     let pages = error_pages::named(config).into_iter().enumerate();
     pages.for_each(|(index, page)| note(page.file, Item::Page(index)));
     config.admin.tokens_file.iter().for_each(|file| note(file, Item::AdminTokens));
+    config.admin.elb_api.iter().for_each(|api| note(&api.keys_file, Item::ElbKeys));
     users
 }
 

@@ -2,6 +2,7 @@
 //! and checking go through here, so both find the same errors.
 
 pub mod admin_access;
+pub mod elb_keys;
 pub mod authorities;
 pub mod certificates;
 pub mod collector;
@@ -30,6 +31,7 @@ use crate::control::credentials::admin_access::LoadedTokens;
 use crate::control::credentials::authorities::LoadedAuthority;
 use crate::control::credentials::certificates::ReadFile;
 use crate::control::credentials::collector::LoadedCollector;
+use crate::control::credentials::elb_keys::LoadedElbKeys;
 use crate::control::credentials::error_pages::LoadedPage;
 use crate::control::credentials::ip_groups::LoadedIpGroup;
 use crate::control::credentials::password_files::LoadedPasswordFile;
@@ -61,6 +63,7 @@ pub struct Credentials {
     pub collector: LoadedCollector,
     /// Of clients of the admin address.
     pub admin_tokens: LoadedTokens,
+    pub elb_keys: LoadedElbKeys,
     /// Read only if a server group or the collector wants them.
     pub system_roots: Option<SystemRoots>,
     pub ticket_seed: Option<Vec<u8>>,
@@ -107,6 +110,7 @@ pub fn load(config: &Config, read_file: &ReadFile<'_>, report: &mut Report) -> C
     let error_pages = error_pages::load(config, read_file, report);
     let collector = collector::load(config, report);
     let admin_tokens = admin_access::load(config, report);
+    let elb_keys = elb_keys::load(config, report);
     let system_roots = system_roots(config, report);
     Credentials {
         certificates,
@@ -117,6 +121,7 @@ pub fn load(config: &Config, read_file: &ReadFile<'_>, report: &mut Report) -> C
         password_files,
         collector,
         admin_tokens,
+        elb_keys,
         system_roots,
         ticket_seed,
     }
@@ -138,6 +143,7 @@ pub fn named_files(config: &Config) -> Vec<&NamedFile> {
         .chain(of_collector)
         .chain(&config.process.ticket_seed_file)
         .chain(&config.admin.tokens_file)
+        .chain(config.admin.elb_api.as_ref().map(|api| &api.keys_file))
         .collect()
 }
 

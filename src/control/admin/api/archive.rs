@@ -141,9 +141,9 @@ pub(super) fn import(call: &ApiCall<'_>) -> ApiAnswer {
         for (name, settings) in &wanted {
             changes.extend(change(&written, kind, name, settings)?);
         }
-        let unwanted = written
-            .of_kind(kind)
-            .filter(|object| prunes && !wanted.iter().any(|(name, _)| *name == object.name));
+        let unwanted = written.of_kind(kind).filter(|object| {
+            prunes && !written.is_generated(object) && !wanted.iter().any(|(name, _)| *name == object.name)
+        });
         changes.extend(unwanted.map(|object| ObjectChange {
             path: object.path(),
             action: EditAction::Delete,

@@ -87,7 +87,7 @@ impl Api {
             .and_then(|()| check_conditions(route, request))
             .and_then(|()| self.once(route, &call));
         let status = answer.as_ref().map_or_else(|problem| problem.status, |answer| answer.status);
-        audit.note_call(request, (request_id, status), &audited.borrow());
+        audit.note_call((&request.actor, request), (request_id, status), &audited.borrow());
         answer
     }
 

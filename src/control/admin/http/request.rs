@@ -10,6 +10,8 @@ pub(in crate::control) struct AdminRequest {
     pub(in crate::control) method: String,
     /// Up to the query, as it came.
     pub(in crate::control) path: String,
+    /// As it came.
+    pub(in crate::control) query: String,
     parameters: Vec<(String, String)>,
     fields: Vec<(String, String)>,
     pub(in crate::control) content: Vec<u8>,
@@ -28,6 +30,7 @@ impl AdminRequest {
         AdminRequest {
             method: String::from_utf8_lossy(head.method.as_bytes()).into_owned(),
             path: path.to_owned(),
+            query: query.to_owned(),
             parameters: parameters(query),
             fields: head.headers.iter().map(|header| field(header.name, header.value)).collect(),
             content: Vec::new(),

@@ -72,8 +72,8 @@ impl AdminResponse {
     pub(super) fn written(&self, part: SentPart, is_last: bool) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.content.len() + 512);
         head::write_status_line(&mut out, self.status, b"");
-        // RFC 9110 §8.6, §15.4.5: an answer without content says nothing of its length.
-        if self.status != 304 {
+        // RFC 9110 §8.6, §15.3.5, §15.4.5: an answer without content says nothing of its length.
+        if !matches!(self.status, 204 | 304) {
             field_lines::write_field(&mut out, b"Content-Type", self.content_type.as_bytes());
             field_lines::write_content_length(&mut out, self.content.len() as u64);
         }

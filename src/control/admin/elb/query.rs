@@ -1,0 +1,133 @@
+//! Parts of lists: filters by any attribute, and pages.
+
+use serde_json::Value as Json;
+use serde_json::json;
+
+use crate::control::elb::fault::ElbFault;
+
+const MAX_LIMIT: usize = 2_000;
+
+/// The objects of a list that are asked for, and where they stand in it. Values of one filter are alternatives, filters
+/// must all hold.
+///
+/// # Errors
+/// It names the parameter.
+pub(super) fn page(all: Vec<Json>, parameters: &[(String, String)]) -> Result<(Vec<Json>, Json), ElbFault> {
+    let last = |name: &str| {
+        parameters.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    };
+    let limit = match last("limit").map(str::parse) {
+        None => MAX_LIMIT,
+        Some(Ok(limit)) if limit <= MAX_LIMIT => limit,
+        Some(_) => {
+            return Err(ElbFault::attribute("limit", format!("must be a number from 0 to {MAX_LIMIT}")));
+        }
+    };
+    let is_reverse = match last("page_reverse") {
+        None => false,
+        Some("true" | "True") => true,
+        Some("false" | "False") => false,
+        Some(_) => return Err(ElbFault::attribute("page_reverse", "must be true or false")),
+    };
+    let matching: Vec<Json> = all.into_iter().filter(|object| is_wanted(object, parameters)).collect();
+    let place = |id: &str| matching.iter().position(|object| object["id"] == id);
+    let unknown = || ElbFault::attribute("marker", "names no object of this list");
+    let marker = last("marker").filter(|marker| !marker.is_empty());
+    let marker = marker.map(|marker| place(marker).ok_or_else(unknown)).transpose()?;
+    let (start, end) = match (marker, is_reverse) {
+        (None, _) => (0, limit.min(matching.len())),
+        (Some(marker), false) => (marker + 1, (marker + 1 + limit).min(matching.len())),
+        (Some(marker), true) => (marker.saturating_sub(limit), marker),
+    };
+    let page = matching.get(start..end).unwrap_or_default().to_vec();
+    let mut page_info = json!({ "current_count": page.len() });
+    if let (Some(last), true) = (page.last(), end < matching.len()) {
+        page_info["next_marker"] = last["id"].clone();
+    }
+    if let (Some(first), true) = (page.first(), start > 0) {
+        page_info["previous_marker"] = first["id"].clone();
+    }
+    Ok((page, page_info))
+}
+
+fn is_wanted(object: &Json, parameters: &[(String, String)]) -> bool {
+    const OF_PAGES: [&str; 3] = ["limit", "marker", "page_reverse"];
+    let mut filters = parameters.iter().filter(|(name, _)| !OF_PAGES.contains(&name.as_str()));
+    filters.all(|(name, _)| {
+        let mut values = parameters.iter().filter(|(known, _)| known == name);
+        values.any(|(_, value)| has(object, name, value))
+    })
+}
+
+/// Attributes that are lists of references are asked for by the id, as in `loadbalancer_id` of a listener.
+fn has(object: &Json, name: &str, value: &str) -> bool {
+    let is_it = |found: &Json| match found {
+        Json::String(text) => text == value,
+        Json::Bool(truth) => value.eq_ignore_ascii_case(&truth.to_string()),
+        Json::Number(number) => number.to_string() == value,
+        _ => false,
+    };
+    let of_list = || {
+        let list = object.get(format!("{}s", name.strip_suffix("_id")?))?.as_array()?;
+        Some(list.iter().any(|one| is_it(&one["id"])))
+    };
+    match object.get(name) {
+        Some(Json::Array(list)) => list.iter().any(is_it),
+        Some(found) => is_it(found),
+        None => of_list().unwrap_or(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(query: &[(&str, &str)]) -> Result<(Vec<String>, Json), ElbFault> {
+        let all = (0..5).map(|number| {
+            json!({
+                "id": number.to_string(), "weight": number % 2, "up": number < 3, "name": format!("n{number}"),
+                "listeners": [{ "id": format!("l{number}") }],
+            })
+        });
+        let parameters: Vec<(String, String)> =
+            query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let (page, info) = page(all.collect(), &parameters)?;
+        Ok((page.iter().filter_map(|one| one["id"].as_str().map(str::to_owned)).collect(), info))
+    }
+
+    #[test]
+    fn pages_follow_each_other_in_both_directions() {
+        let (page, info) = ids(&[("limit", "2")]).unwrap();
+        assert_eq!(
+            (page.join(","), info),
+            ("0,1".to_owned(), json!({ "current_count": 2, "next_marker": "1" }))
+        );
+        let (page, info) = ids(&[("limit", "2"), ("marker", "1")]).unwrap();
+        let expected = json!({ "current_count": 2, "next_marker": "3", "previous_marker": "2" });
+        assert_eq!((page.join(","), info), ("2,3".to_owned(), expected));
+        let (page, info) = ids(&[("limit", "2"), ("marker", "3")]).unwrap();
+        assert_eq!(
+            (page.join(","), info),
+            ("4".to_owned(), json!({ "current_count": 1, "previous_marker": "4" }))
+        );
+        let (page, _) = ids(&[("limit", "2"), ("marker", "3"), ("page_reverse", "true")]).unwrap();
+        assert_eq!(page.join(","), "1,2");
+        assert_eq!(ids(&[("limit", "0")]).unwrap().0.len(), 0);
+        for wrong in [("limit", "2001"), ("limit", "x"), ("marker", "9"), ("page_reverse", "1")] {
+            assert!(ids(&[wrong]).unwrap_err().message.contains(wrong.0), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn filters_hold_together_and_their_values_are_alternatives() {
+        for (query, expected) in [
+            (&[("weight", "1")][..], "1,3"),
+            (&[("weight", "1"), ("up", "true")], "1"),
+            (&[("name", "n1"), ("name", "n4")], "1,4"),
+            (&[("listener_id", "l2")], "2"),
+            (&[("other", "x")], ""),
+        ] {
+            assert_eq!(ids(query).unwrap().0.join(","), expected, "{query:?}");
+        }
+    }
+}

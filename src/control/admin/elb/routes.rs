@@ -1,0 +1,156 @@
+//! Which call is at which path.
+
+use serde_json::Map;
+use serde_json::Value as Json;
+use serde_json::json;
+
+use crate::control::admin::elb::ElbAnswer;
+use crate::control::admin::elb::ElbCall;
+use crate::control::admin::elb::ROOT;
+use crate::control::admin::elb::VERSIONS;
+use crate::control::admin::elb::batch;
+use crate::control::admin::elb::described;
+use crate::control::admin::elb::query;
+use crate::control::admin::elb::status_tree;
+use crate::control::admin::elb::surroundings;
+use crate::control::admin::http::request::percent_decoded;
+use crate::control::elb::fault::ElbFault;
+use crate::control::elb::ids;
+use crate::control::elb::objects::ElbKind;
+use crate::control::elb::objects::ElbObject;
+use crate::control::elb::store::ElbCreation;
+use crate::control::elb::store::ElbObjects;
+
+/// Kinds that stand right below the root.
+const ROOTS: [ElbKind; 5] =
+    [ElbKind::LoadBalancer, ElbKind::Listener, ElbKind::Pool, ElbKind::HealthMonitor, ElbKind::Certificate];
+
+pub(super) fn answer(call: &ElbCall<'_>) -> ElbAnswer {
+    let request = call.request;
+    if request.path == VERSIONS && request.method == "GET" {
+        return Ok((200, surroundings::versions()));
+    }
+    let path = request.path.strip_prefix(ROOT).unwrap_or_default();
+    let segments: Option<Vec<String>> = path.split('/').map(percent_decoded).collect();
+    let segments = segments.ok_or_else(ElbFault::no_such_call)?;
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let [project, "elb", below @ ..] = segments.as_slice() else { return Err(ElbFault::no_such_call()) };
+    if *project == "{project_id}" {
+        return Err(ElbFault::bad_request("the client names no project: give it the project_id of its key"));
+    }
+    if *project != call.project {
+        return Err(ElbFault::forbidden("the access key is of another project"));
+    }
+    match (request.method.as_str(), below) {
+        ("GET", [word]) if surroundings::find(word).is_some() => {
+            surroundings::find(word).map(|document| (200, document)).ok_or_else(ElbFault::no_such_call)
+        }
+        ("GET", ["loadbalancers", id, "statuses"]) => status_tree::answer(call, id),
+        ("DELETE", ["loadbalancers", id, "force-elb"]) => delete_whole(call, ElbKind::LoadBalancer, id),
+        ("DELETE", ["listeners", id, "force"]) => delete_whole(call, ElbKind::Listener, id),
+        ("GET", ["members"]) => list(call, ElbKind::Member, None),
+        ("GET", ["pools", pool, "members"]) => list(call, ElbKind::Member, Some(pool)),
+        ("POST", ["pools", pool, "members"]) => create(call, ElbKind::Member, pool),
+        ("POST", ["pools", pool, "members", "batch-add"]) => batch::add(call, pool),
+        ("POST", ["pools", pool, "members", "batch-delete"]) => batch::delete(call, pool),
+        ("POST", ["pools", pool, "members", "batch-update"]) => batch::update(call, pool),
+        (method, ["pools", pool, "members", id]) => one(call, method, (ElbKind::Member, Some(pool)), id),
+        (method, [word, rest @ ..]) => {
+            let kind = ROOTS.into_iter().find(|kind| kind.plural() == *word);
+            let kind = kind.ok_or_else(ElbFault::no_such_call)?;
+            match (method, rest) {
+                ("GET", []) => list(call, kind, None),
+                ("POST", []) => create(call, kind, ""),
+                (method, [id]) => one(call, method, (kind, None), id),
+                _ => Err(ElbFault::no_such_call()),
+            }
+        }
+        _ => Err(ElbFault::no_such_call()),
+    }
+}
+
+/// An object of the project of the call; `owner` is the group that the path names of a member.
+pub(super) fn found<'o>(
+    call: &ElbCall<'_>,
+    objects: &'o ElbObjects,
+    (kind, owner): (ElbKind, Option<&str>),
+    id: &str,
+) -> Result<&'o ElbObject, ElbFault> {
+    let object = objects.of_project(kind, id, call.project)?;
+    match owner {
+        Some(owner) if object.owner != owner => Err(ElbFault::missing(kind.noun(), id)),
+        _ => Ok(object),
+    }
+}
+
+fn list(call: &ElbCall<'_>, kind: ElbKind, owner: Option<&str>) -> ElbAnswer {
+    let objects = call.objects()?;
+    if let Some(pool) = owner {
+        objects.of_project(ElbKind::Pool, pool, call.project)?;
+    }
+    let wanted = |object: &&ElbObject| {
+        object.project == call.project && owner.is_none_or(|owner| object.owner == owner)
+    };
+    let tree = described::Described::new(call, &objects);
+    let all: Vec<Json> = objects.of_kind(kind).filter(wanted).map(|object| tree.object(object)).collect();
+    let (page, page_info) = query::page(all, call.request.parameters())?;
+    Ok((200, json!({ kind.plural(): page, "page_info": page_info })))
+}
+
+fn create(call: &ElbCall<'_>, kind: ElbKind, owner: &str) -> ElbAnswer {
+    let sent = call.attributes(kind.word())?;
+    let id = new_id(kind)?;
+    let (_, objects) = call.change(|objects, now| {
+        if kind == ElbKind::Member {
+            objects.of_project(ElbKind::Pool, owner, call.project)?;
+        }
+        objects.create(kind, owner, &sent, ElbCreation { project: call.project, id: id.clone(), now })
+    })?;
+    shown(call, &objects, kind, &id, 201)
+}
+
+/// # Errors
+/// The system has no random bytes.
+pub(super) fn new_id(kind: ElbKind) -> Result<String, ElbFault> {
+    let id = ids::uuid().ok_or_else(|| ElbFault::internal("this host has no random bytes"))?;
+    Ok(if kind == ElbKind::Certificate { id.replace('-', "") } else { id })
+}
+
+fn shown(call: &ElbCall<'_>, objects: &ElbObjects, kind: ElbKind, id: &str, status: u16) -> ElbAnswer {
+    let object = objects.of_project(kind, id, call.project)?;
+    Ok((status, json!({ kind.word(): described::Described::new(call, objects).object(object) })))
+}
+
+fn one(call: &ElbCall<'_>, method: &str, (kind, owner): (ElbKind, Option<&str>), id: &str) -> ElbAnswer {
+    match method {
+        "GET" => {
+            let objects = call.objects()?;
+            found(call, &objects, (kind, owner), id)?;
+            shown(call, &objects, kind, id, 200)
+        }
+        "PUT" => {
+            let sent: Map<String, Json> = call.attributes(kind.word())?;
+            let (_, objects) = call.change(|objects, now| {
+                found(call, objects, (kind, owner), id)?;
+                objects.update(kind, id, &sent, now)
+            })?;
+            shown(call, &objects, kind, id, 200)
+        }
+        "DELETE" => {
+            call.change(|objects, now| {
+                found(call, objects, (kind, owner), id)?;
+                objects.delete(kind, id, now)
+            })?;
+            Ok((204, Json::Null))
+        }
+        _ => Err(ElbFault::no_such_call()),
+    }
+}
+
+fn delete_whole(call: &ElbCall<'_>, kind: ElbKind, id: &str) -> ElbAnswer {
+    call.change(|objects, _| {
+        found(call, objects, (kind, None), id)?;
+        objects.delete_whole(kind, id)
+    })?;
+    Ok((204, Json::Null))
+}

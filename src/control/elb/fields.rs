@@ -1,0 +1,289 @@
+//! What attributes the objects of the ELB API have, and how a document that a client has sent becomes an object.
+//!
+//! Attributes that nobody knows are refused, because a client that sends one expects something of it.
+
+use std::net::IpAddr;
+
+use serde_json::Map;
+use serde_json::Value as Json;
+
+use crate::control::elb::fault::ElbFault;
+
+/// Characters of a name, and of most other texts.
+const MAX_TEXT: usize = 255;
+
+/// Characters of a chain of certificates or a key.
+const MAX_PEM: usize = 65_536;
+
+/// Elements of a list, where nothing else is said.
+const MAX_LIST: usize = 50;
+
+/// An attribute.
+pub(super) struct Field {
+    pub name: &'static str,
+    pub form: Form,
+    pub presence: Presence,
+    pub life: Life,
+}
+
+/// What values it takes.
+#[derive(Clone, Copy)]
+pub(super) enum Form {
+    /// One line.
+    Text,
+    /// Of as many lines as there are.
+    Pem,
+    Number(i64, i64),
+    Truth,
+    Word(&'static [&'static str]),
+    /// An address of IPv4 or IPv6.
+    Address,
+    Texts,
+    /// A table with these attributes, which is given out with all of them.
+    Table(&'static [Field]),
+    /// A list of tables with these attributes.
+    Tables(&'static [Field]),
+    /// Something that is not here: only what says so is taken, and the reason is told for everything else.
+    Refused(&'static str),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    Required,
+    /// Null where nothing is said.
+    Nullable,
+    /// This JSON where nothing is said.
+    Default(&'static str),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Life {
+    Changeable,
+    /// It is chosen when the object is made.
+    Fixed,
+}
+
+/// A field that can be changed.
+pub(super) const fn field(name: &'static str, form: Form, presence: Presence) -> Field {
+    Field { name, form, presence, life: Life::Changeable }
+}
+
+/// One that cannot.
+pub(super) const fn fixed(name: &'static str, form: Form, presence: Presence) -> Field {
+    Field { name, form, presence, life: Life::Fixed }
+}
+
+/// What is not here and may be named only to say so.
+pub(super) const fn refused(name: &'static str, why: &'static str) -> Field {
+    Field { name, form: Form::Refused(why), presence: Presence::Nullable, life: Life::Changeable }
+}
+
+/// Name and description, which every kind has.
+pub(super) const NAME: Field = field("name", Form::Text, Presence::Default("\"\""));
+pub(super) const DESCRIPTION: Field = field("description", Form::Text, Presence::Default("\"\""));
+pub(super) const ADMIN_STATE_UP: Field = field("admin_state_up", Form::Truth, Presence::Default("true"));
+pub(super) const ENTERPRISE_PROJECT: Field =
+    fixed("enterprise_project_id", Form::Text, Presence::Default("\"0\""));
+
+pub(super) const TAGS: Field = field("tags", Form::Tables(TAG), Presence::Default("[]"));
+const TAG: &[Field] =
+    &[field("key", Form::Text, Presence::Required), field("value", Form::Text, Presence::Default("\"\""))];
+
+/// The attributes of a new object, with the defaults of the API.
+///
+/// # Errors
+/// It names the attribute.
+pub(super) fn created(fields: &[Field], sent: &Map<String, Json>) -> Result<Map<String, Json>, ElbFault> {
+    refuse_unknown(fields, sent, "")?;
+    let mut made = Map::new();
+    for field in fields {
+        if let Some(value) = value(field, sent.get(field.name), "")? {
+            made.insert(field.name.to_owned(), value);
+        }
+    }
+    Ok(made)
+}
+
+/// Changes the attributes that are named. Null brings back what an attribute is without being named.
+///
+/// # Errors
+/// It names the attribute.
+pub(super) fn update(
+    fields: &[Field],
+    known: &mut Map<String, Json>,
+    sent: &Map<String, Json>,
+) -> Result<(), ElbFault> {
+    refuse_unknown(fields, sent, "")?;
+    for (field, named) in fields.iter().filter_map(|field| Some((field, sent.get(field.name)?))) {
+        let Some(value) = value(field, Some(named), "")? else { continue };
+        let before = known.get(field.name);
+        if field.life == Life::Fixed && before != Some(&value) {
+            return Err(ElbFault::attribute(field.name, "cannot be changed"));
+        }
+        known.insert(field.name.to_owned(), value);
+    }
+    Ok(())
+}
+
+fn refuse_unknown(fields: &[Field], sent: &Map<String, Json>, within: &str) -> Result<(), ElbFault> {
+    let is_known = |name: &str| fields.iter().any(|field| field.name == name);
+    match sent.keys().find(|name| !is_known(name)) {
+        Some(unknown) => Err(ElbFault::attribute(&dotted(within, unknown), "is not known here")),
+        None => Ok(()),
+    }
+}
+
+fn dotted(within: &str, name: &str) -> String {
+    if within.is_empty() { name.to_owned() } else { format!("{within}.{name}") }
+}
+
+/// None: the attribute is not kept.
+fn value(field: &Field, sent: Option<&Json>, within: &str) -> Result<Option<Json>, ElbFault> {
+    let name = dotted(within, field.name);
+    if let Form::Refused(why) = field.form {
+        return match sent {
+            None | Some(Json::Null | Json::Bool(false)) => Ok(None),
+            Some(_) => Err(ElbFault::attribute(&name, why)),
+        };
+    }
+    match (sent.filter(|sent| !sent.is_null()), field.presence) {
+        (Some(sent), _) => taken(field.form, sent, &name).map(Some),
+        (None, Presence::Required) => Err(ElbFault::attribute(&name, "is missing")),
+        (None, Presence::Nullable) => Ok(Some(Json::Null)),
+        (None, Presence::Default(json)) => {
+            let json = serde_json::from_str(json).unwrap_or(Json::Null);
+            // Tables have defaults of their own.
+            taken(field.form, &json, &name).map(Some)
+        }
+    }
+}
+
+fn taken(form: Form, sent: &Json, name: &str) -> Result<Json, ElbFault> {
+    let fault = |why: String| Err(ElbFault::attribute(name, why));
+    let is_line = |text: &str| text.chars().count() <= MAX_TEXT && !text.chars().any(char::is_control);
+    match (form, sent) {
+        (Form::Text, Json::String(text)) if is_line(text) => {}
+        (Form::Text, _) => {
+            return fault(format!("must be a text of one line with up to {MAX_TEXT} characters"));
+        }
+        (Form::Pem, Json::String(text)) if text.len() <= MAX_PEM => {}
+        (Form::Pem, _) => return fault(format!("must be PEM with up to {MAX_PEM} characters")),
+        (Form::Number(least, most), Json::Number(number))
+            if number.as_i64().is_some_and(|number| (least..=most).contains(&number)) => {}
+        (Form::Number(least, most), _) => return fault(format!("must be a number from {least} to {most}")),
+        (Form::Truth, Json::Bool(_)) => {}
+        (Form::Truth, _) => return fault("must be true or false".to_owned()),
+        (Form::Word(words), Json::String(word)) if words.contains(&word.as_str()) => {}
+        (Form::Word(words), _) => return fault(format!("must be one of {}", words.join(", "))),
+        (Form::Address, Json::String(text)) if text.parse::<IpAddr>().is_ok() => {}
+        (Form::Address, _) => return fault("must be an IP address".to_owned()),
+        (Form::Texts, Json::Array(texts))
+            if texts.len() <= MAX_LIST && texts.iter().all(|text| text.as_str().is_some_and(is_line)) => {}
+        (Form::Texts, _) => return fault(format!("must be a list of up to {MAX_LIST} texts")),
+        (Form::Table(fields), Json::Object(table)) => return whole(fields, table, name).map(Json::Object),
+        (Form::Table(_), _) => return fault("must be an object".to_owned()),
+        (Form::Tables(fields), Json::Array(tables)) if tables.len() <= MAX_LIST => {
+            let table = |table: &Json| match table {
+                Json::Object(table) => whole(fields, table, name).map(Json::Object),
+                _ => Err(ElbFault::attribute(name, "must be a list of objects")),
+            };
+            return tables.iter().map(table).collect::<Result<Vec<_>, _>>().map(Json::Array);
+        }
+        (Form::Tables(_), _) => return fault(format!("must be a list of up to {MAX_LIST} objects")),
+        (Form::Refused(why), _) => return fault(why.to_owned()),
+    }
+    Ok(sent.clone())
+}
+
+/// A table within an object. What it leaves out is as if it had never been named.
+fn whole(fields: &[Field], sent: &Map<String, Json>, name: &str) -> Result<Map<String, Json>, ElbFault> {
+    refuse_unknown(fields, sent, name)?;
+    let mut table = Map::new();
+    for field in fields {
+        let value = value(field, sent.get(field.name), name)?;
+        // Attributes that are not there are not given out, either.
+        if let Some(value) = value.filter(|value| !value.is_null()) {
+            table.insert(field.name.to_owned(), value);
+        }
+    }
+    Ok(table)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const INNER: &[Field] = &[
+        field("enable", Form::Truth, Presence::Required),
+        field("duration", Form::Number(30, 1_200), Presence::Default("30")),
+    ];
+
+    const FIELDS: &[Field] = &[
+        NAME,
+        fixed("protocol", Form::Word(&["HTTP", "HTTPS"]), Presence::Required),
+        field("weight", Form::Number(0, 100), Presence::Default("1")),
+        field("slow_start", Form::Table(INNER), Presence::Nullable),
+        field("address", Form::Address, Presence::Nullable),
+        TAGS,
+        refused("quic_config", "is not taken here"),
+    ];
+
+    fn object(value: Json) -> Map<String, Json> {
+        value.as_object().cloned().unwrap()
+    }
+
+    fn fault(sent: Json) -> String {
+        created(FIELDS, &object(sent)).unwrap_err().message
+    }
+
+    #[test]
+    fn what_is_not_named_has_the_default_of_the_api() {
+        let made = created(FIELDS, &object(json!({ "protocol": "HTTP", "slow_start": { "enable": true } })));
+        let expected = json!({
+            "name": "", "protocol": "HTTP", "weight": 1, "slow_start": { "enable": true, "duration": 30 },
+            "address": null, "tags": [],
+        });
+        assert_eq!(made, Ok(object(expected)));
+        let nothing = json!({ "protocol": "HTTP", "quic_config": null, "weight": null });
+        assert_eq!(created(FIELDS, &object(nothing)).unwrap()["weight"], 1);
+    }
+
+    #[test]
+    fn faults_name_their_attribute() {
+        for (sent, words) in [
+            (json!({}), "`protocol` is missing"),
+            (json!({ "protocol": "TCP" }), "`protocol` must be one of HTTP, HTTPS"),
+            (json!({ "protocol": "HTTP", "waight": 1 }), "`waight` is not known here"),
+            (json!({ "protocol": "HTTP", "weight": 101 }), "`weight` must be a number from 0 to 100"),
+            (json!({ "protocol": "HTTP", "weight": "1" }), "`weight` must be a number"),
+            (json!({ "protocol": "HTTP", "weight": 1.5 }), "`weight` must be a number"),
+            (json!({ "protocol": "HTTP", "name": "a\nb" }), "`name` must be a text of one line"),
+            (json!({ "protocol": "HTTP", "address": "a.example" }), "`address` must be an IP address"),
+            (json!({ "protocol": "HTTP", "slow_start": {} }), "`slow_start.enable` is missing"),
+            (json!({ "protocol": "HTTP", "slow_start": { "x": 1 } }), "`slow_start.x` is not known here"),
+            (json!({ "protocol": "HTTP", "tags": [{}] }), "`tags.key` is missing"),
+            (json!({ "protocol": "HTTP", "tags": [1] }), "`tags` must be a list of objects"),
+            (json!({ "protocol": "HTTP", "quic_config": {} }), "`quic_config` is not taken here"),
+        ] {
+            assert!(fault(sent.clone()).contains(words), "{sent}: {}", fault(sent.clone()));
+        }
+    }
+
+    #[test]
+    fn a_change_touches_what_it_names() {
+        let mut known =
+            created(FIELDS, &object(json!({ "protocol": "HTTP", "weight": 7, "name": "a" }))).unwrap();
+        let change = json!({ "weight": null, "address": "10.0.0.1", "protocol": "HTTP" });
+        update(FIELDS, &mut known, &object(change)).unwrap();
+        assert_eq!(
+            (&known["weight"], &known["address"], &known["name"]),
+            (&json!(1), &json!("10.0.0.1"), &json!("a"))
+        );
+        let refused = update(FIELDS, &mut known, &object(json!({ "protocol": "HTTPS" }))).unwrap_err();
+        assert!(refused.message.contains("`protocol` cannot be changed"), "{}", refused.message);
+        let refused = update(FIELDS, &mut known, &object(json!({ "id": "x" }))).unwrap_err();
+        assert!(refused.message.contains("`id` is not known here"), "{}", refused.message);
+    }
+}

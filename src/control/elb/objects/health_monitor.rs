@@ -1,0 +1,83 @@
+//! How the backend servers of a group are probed.
+
+use crate::control::elb::fault::ElbFault;
+use crate::control::elb::fields::ADMIN_STATE_UP;
+use crate::control::elb::fields::Field;
+use crate::control::elb::fields::Form;
+use crate::control::elb::fields::NAME;
+use crate::control::elb::fields::Presence;
+use crate::control::elb::fields::field;
+use crate::control::elb::fields::fixed;
+use crate::control::elb::objects::ElbKind;
+use crate::control::elb::objects::ElbObject;
+use crate::control::elb::store::ElbObjects;
+
+pub(in crate::control::elb) const FIELDS: &[Field] = &[
+    NAME,
+    ADMIN_STATE_UP,
+    fixed("pool_id", Form::Text, Presence::Required),
+    field("type", Form::Word(&["HTTP", "HTTPS", "TCP", "GRPC"]), Presence::Required),
+    field("delay", Form::Number(1, 50), Presence::Required),
+    field("timeout", Form::Number(1, 50), Presence::Required),
+    field("max_retries", Form::Number(1, 10), Presence::Required),
+    field("max_retries_down", Form::Number(1, 10), Presence::Default("3")),
+    field("http_method", Form::Word(&["GET", "HEAD"]), Presence::Default("\"GET\"")),
+    field("url_path", Form::Text, Presence::Default("\"/\"")),
+    field("domain_name", Form::Text, Presence::Nullable),
+    field("expected_codes", Form::Text, Presence::Nullable),
+    field("monitor_port", Form::Number(1, 65_535), Presence::Nullable),
+];
+
+/// Whether its group is there, and has no other.
+///
+/// # Errors
+/// It names the attribute, or the other one.
+pub(in crate::control::elb) fn check(objects: &ElbObjects, monitor: &ElbObject) -> Result<(), ElbFault> {
+    let owner = objects.named(ElbKind::Pool, monitor, "pool_id")?;
+    if monitor.text("type") == "GRPC" && owner.text("protocol") != "GRPC" {
+        let why = "is GRPC, which needs a backend server group with the protocol GRPC";
+        return Err(ElbFault::attribute("type", why));
+    }
+    let pool = monitor.text("pool_id");
+    let is_other = |other: &&ElbObject| other.text("pool_id") == pool && other.id != monitor.id;
+    if let Some(other) = objects.of_kind(ElbKind::HealthMonitor).find(is_other) {
+        return Err(ElbFault::conflict(format!(
+            "the backend server group has the health check {} already",
+            other.id
+        )));
+    }
+    let path = monitor.text("url_path");
+    let is_visible = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
+    if !path.starts_with('/') || path.len() > 80 || !path.bytes().all(is_visible) {
+        let why = "must begin with a slash, and have up to 80 visible ASCII characters without `#`";
+        return Err(ElbFault::attribute("url_path", why));
+    }
+    match expected(monitor) {
+        Some(_) => Ok(()),
+        None => Err(ElbFault::attribute("expected_codes", "must be codes such as 200, 200,202 or 200-204")),
+    }
+}
+
+/// The codes that count as a success. None: they are written in another form.
+pub(in crate::control::elb) fn expected(monitor: &ElbObject) -> Option<Vec<String>> {
+    let (default, codes) = match monitor.text("type") {
+        "GRPC" => ("0", 0..=99),
+        _ => ("200", 200..=599),
+    };
+    let text = monitor.text("expected_codes");
+    let text = if text.is_empty() { default } else { text };
+    let code = |text: &str| {
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse::<u16>().ok().filter(|code| is_number && codes.contains(code))
+    };
+    let item = |item: &str| {
+        let item = item.trim();
+        let is_good = match item.split_once('-') {
+            Some((first, last)) => code(first)? <= code(last)?,
+            None => code(item).is_some(),
+        };
+        is_good.then(|| item.to_owned())
+    };
+    let items: Option<Vec<String>> = text.split(',').map(item).collect();
+    items.filter(|items| items.len() <= 16)
+}

@@ -1,0 +1,204 @@
+//! A listener: a port of a load balancer.
+
+use serde_json::Map;
+use serde_json::Value as Json;
+
+use crate::control::elb::fault::ElbFault;
+use crate::control::elb::fields::ADMIN_STATE_UP;
+use crate::control::elb::fields::DESCRIPTION;
+use crate::control::elb::fields::Field;
+use crate::control::elb::fields::Form;
+use crate::control::elb::fields::NAME;
+use crate::control::elb::fields::Presence;
+use crate::control::elb::fields::TAGS;
+use crate::control::elb::fields::field;
+use crate::control::elb::fields::fixed;
+use crate::control::elb::fields::refused;
+use crate::control::elb::objects::ElbKind;
+use crate::control::elb::objects::ElbObject;
+use crate::control::elb::objects::load_balancer::PROTECTION;
+use crate::control::elb::store::ElbObjects;
+
+const POLICIES: &[&str] = &[
+    "tls-1-0",
+    "tls-1-1",
+    "tls-1-2",
+    "tls-1-0-inherit",
+    "tls-1-2-strict",
+    "tls-1-0-with-1-3",
+    "tls-1-2-fs-with-1-3",
+    "tls-1-2-fs",
+    "hybrid-policy-1-0",
+    "tls-1-2-strict-no-cbc",
+];
+
+pub(in crate::control::elb) const FIELDS: &[Field] = &[
+    NAME,
+    DESCRIPTION,
+    ADMIN_STATE_UP,
+    TAGS,
+    fixed("loadbalancer_id", Form::Text, Presence::Required),
+    fixed("protocol", Form::Word(&["HTTP", "HTTPS", "TERMINATED_HTTPS"]), Presence::Required),
+    fixed("protocol_port", Form::Number(1, 65_535), Presence::Required),
+    field("default_pool_id", Form::Text, Presence::Nullable),
+    field("default_tls_container_ref", Form::Text, Presence::Nullable),
+    field("sni_container_refs", Form::Texts, Presence::Default("[]")),
+    field("client_ca_tls_container_ref", Form::Text, Presence::Nullable),
+    field("sni_match_algo", Form::Word(&["wildcard", "longest_suffix"]), Presence::Default("\"wildcard\"")),
+    field("tls_ciphers_policy", Form::Word(POLICIES), Presence::Default("\"tls-1-2\"")),
+    field("http2_enable", Form::Truth, Presence::Default("false")),
+    field("gzip_enable", Form::Truth, Presence::Default("false")),
+    field("connection", Form::Number(0, 1_000_000), Presence::Default("0")),
+    field("cps", Form::Number(0, 1_000_000), Presence::Default("0")),
+    field("keepalive_timeout", Form::Number(0, 4_000), Presence::Default("60")),
+    field("client_timeout", Form::Number(1, 300), Presence::Default("60")),
+    field("member_timeout", Form::Number(1, 300), Presence::Default("60")),
+    field("enable_member_retry", Form::Truth, Presence::Default("true")),
+    field("insert_headers", Form::Table(INSERT_HEADERS), Presence::Default("{}")),
+    // Kept and given back: they say what the real service does for other protocols, or in its console.
+    field("enhance_l7policy_enable", Form::Truth, Presence::Default("false")),
+    field("transparent_client_ip_enable", Form::Truth, Presence::Default("true")),
+    field("connection_limit", Form::Number(-1, -1), Presence::Default("-1")),
+    field("protection_status", Form::Word(PROTECTION), Presence::Default("\"nonProtection\"")),
+    field("protection_reason", Form::Text, Presence::Nullable),
+    refused("security_policy_id", "is not taken: choose one of `tls_ciphers_policy`"),
+    refused("ipgroup", "is not taken"),
+    refused("proxy_protocol_enable", "is not taken"),
+    refused("ssl_early_data_enable", "is not taken: early data can be repeated by whoever has seen it"),
+    refused("quic_config", "is not taken"),
+    refused("nat64_enable", "is not taken"),
+    refused("port_ranges", "is not taken with the protocols HTTP and HTTPS"),
+];
+
+const OFF: Presence = Presence::Default("false");
+const NO_HEADER: &str = "is not taken: Ringway has no such header";
+
+/// As they are named on the wire. Of those with an alias, the alias counts while the header is on.
+const INSERT_HEADERS: &[Field] = &[
+    field(
+        "X-Forwarded-For-Processing-Mode",
+        Form::Word(&["append", "remove", "preserve"]),
+        Presence::Default("\"append\""),
+    ),
+    field("X-Forwarded-Host", Form::Truth, Presence::Default("true")),
+    field("X-Forwarded-Proto", Form::Truth, OFF),
+    field("X-Forwarded-Port", Form::Truth, OFF),
+    field("X-Real-IP", Form::Truth, OFF),
+    field("X-Forwarded-Clientcert-subjectdn-enable", Form::Truth, OFF),
+    field("X-Forwarded-Clientcert-subjectdn-alias", Form::Text, Presence::Nullable),
+    field("X-Forwarded-Clientcert-issuerdn-enable", Form::Truth, OFF),
+    field("X-Forwarded-Clientcert-issuerdn-alias", Form::Text, Presence::Nullable),
+    field("X-Forwarded-Clientcert-fingerprint-enable", Form::Truth, OFF),
+    field("X-Forwarded-Clientcert-fingerprint-alias", Form::Text, Presence::Nullable),
+    field("X-Forwarded-Clientcert-clientverify-enable", Form::Truth, OFF),
+    field("X-Forwarded-Clientcert-clientverify-alias", Form::Text, Presence::Nullable),
+    field("X-Forwarded-Clientcert-serialnumber-enable", Form::Truth, OFF),
+    field("X-Forwarded-Clientcert-serialnumber-alias", Form::Text, Presence::Nullable),
+    field("X-Forwarded-Clientcert-enable", Form::Truth, OFF),
+    field("X-Forwarded-Clientcert-alias", Form::Text, Presence::Nullable),
+    field("X-Forwarded-Clientcert-ciphers-enable", Form::Truth, OFF),
+    field("X-Forwarded-Clientcert-ciphers-alias", Form::Text, Presence::Nullable),
+    field("X-Forwarded-Clientcert-end-enable", Form::Truth, OFF),
+    field("X-Forwarded-Clientcert-end-alias", Form::Text, Presence::Nullable),
+    field("X-Forwarded-TLS-Protocol", Form::Truth, OFF),
+    field("X-Forwarded-TLS-Protocol-alias", Form::Text, Presence::Nullable),
+    field("X-Forwarded-TLS-Cipher", Form::Truth, OFF),
+    field("X-Forwarded-TLS-Cipher-alias", Form::Text, Presence::Nullable),
+    field("X-Forwarded-Tls-Sni-enable", Form::Truth, OFF),
+    field("X-Forwarded-Tls-Sni-alias", Form::Text, Presence::Nullable),
+    field("X-Forwarded-Tls-Alpn-Protocol-enable", Form::Truth, OFF),
+    field("X-Forwarded-Tls-Alpn-Protocol-alias", Form::Text, Presence::Nullable),
+    field("X-Forwarded-Tls-Ja3-enable", Form::Truth, OFF),
+    field("X-Forwarded-Tls-Ja3-alias", Form::Text, Presence::Nullable),
+    field("X-Forwarded-Tls-Ja4-enable", Form::Truth, OFF),
+    field("X-Forwarded-Tls-Ja4-alias", Form::Text, Presence::Nullable),
+    refused("X-Forwarded-ELB-IP", NO_HEADER),
+    refused("X-Forwarded-ELB-ID", NO_HEADER),
+    refused("X-Forwarded-For-Port", NO_HEADER),
+    refused("X-Forwarded-TLS-Certificate-ID", NO_HEADER),
+];
+
+/// TERMINATED_HTTPS is an old word for HTTPS.
+pub(in crate::control::elb) fn settle(attributes: &mut Map<String, Json>) {
+    if attributes.get("protocol").and_then(Json::as_str) == Some("TERMINATED_HTTPS") {
+        attributes.insert("protocol".to_owned(), Json::from("HTTPS"));
+    }
+}
+
+/// Whether what it names is there and goes together.
+///
+/// # Errors
+/// It names the attribute, or the listener that has the port.
+pub(in crate::control::elb) fn check(objects: &ElbObjects, listener: &ElbObject) -> Result<(), ElbFault> {
+    objects.named(ElbKind::LoadBalancer, listener, "loadbalancer_id")?;
+    let is_secured = listener.text("protocol") == "HTTPS";
+    let of_port = |other: &&ElbObject| {
+        other.id != listener.id
+            && other.text("loadbalancer_id") == listener.text("loadbalancer_id")
+            && other.number("protocol_port") == listener.number("protocol_port")
+    };
+    if let Some(other) = objects.of_kind(ElbKind::Listener).find(of_port) {
+        let port = listener.number("protocol_port");
+        return Err(ElbFault::conflict(format!(
+            "`protocol_port` {port} is taken by the listener {}",
+            other.id
+        )));
+    }
+    if is_secured && listener.text("default_tls_container_ref").is_empty() {
+        return Err(ElbFault::attribute(
+            "default_tls_container_ref",
+            "is missing: HTTPS needs a certificate",
+        ));
+    }
+    check_certificates(objects, listener, is_secured)?;
+    check_pool(objects, listener)
+}
+
+fn check_certificates(objects: &ElbObjects, listener: &ElbObject, is_secured: bool) -> Result<(), ElbFault> {
+    let of_type = |name: &str, id: &str, wanted: &str| {
+        if !is_secured {
+            return Err(ElbFault::attribute(name, "needs the protocol HTTPS"));
+        }
+        match objects.find(ElbKind::Certificate, id).filter(|found| found.project == listener.project) {
+            Some(found) if found.text("type") == wanted => Ok(()),
+            Some(_) => {
+                Err(ElbFault::attribute(name, format!("must be a certificate with the type {wanted}")))
+            }
+            None => Err(ElbFault::attribute(name, format!("\"{}\" is no certificate", id.escape_debug()))),
+        }
+    };
+    for (name, wanted) in [("default_tls_container_ref", "server"), ("client_ca_tls_container_ref", "client")]
+    {
+        let id = listener.text(name);
+        if !id.is_empty() {
+            of_type(name, id, wanted)?;
+        }
+    }
+    listener.texts("sni_container_refs").try_for_each(|id| of_type("sni_container_refs", id, "server"))
+}
+
+fn check_pool(objects: &ElbObjects, listener: &ElbObject) -> Result<(), ElbFault> {
+    if listener.text("default_pool_id").is_empty() {
+        return Ok(());
+    }
+    let pool = objects.named(ElbKind::Pool, listener, "default_pool_id")?;
+    let balancer = pool.text("loadbalancer_id");
+    if !balancer.is_empty() && balancer != listener.text("loadbalancer_id") {
+        return Err(ElbFault::attribute(
+            "default_pool_id",
+            "is a backend server group of another load balancer",
+        ));
+    }
+    let (own, of_pool) = (listener.text("protocol"), pool.text("protocol"));
+    match (own, of_pool) {
+        ("HTTP", "HTTP") | ("HTTPS", "HTTP" | "HTTPS") => Ok(()),
+        ("HTTPS", "GRPC") if listener.truth("http2_enable") => Ok(()),
+        ("HTTPS", "GRPC") => {
+            Err(ElbFault::attribute("http2_enable", "must be true: the group has the protocol GRPC"))
+        }
+        _ => {
+            let why = format!("has the protocol {of_pool}, which does not go with a listener for {own}");
+            Err(ElbFault::attribute("default_pool_id", why))
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! A backend server: an address in a backend server group.
+
+use crate::control::elb::fault::ElbFault;
+use crate::control::elb::fields::ADMIN_STATE_UP;
+use crate::control::elb::fields::Field;
+use crate::control::elb::fields::Form;
+use crate::control::elb::fields::NAME;
+use crate::control::elb::fields::Presence;
+use crate::control::elb::fields::field;
+use crate::control::elb::fields::fixed;
+use crate::control::elb::objects::ElbKind;
+use crate::control::elb::objects::ElbObject;
+use crate::control::elb::store::ElbObjects;
+
+pub(in crate::control::elb) const FIELDS: &[Field] = &[
+    NAME,
+    ADMIN_STATE_UP,
+    fixed("address", Form::Address, Presence::Required),
+    fixed("protocol_port", Form::Number(1, 65_535), Presence::Required),
+    field("weight", Form::Number(0, 100), Presence::Default("1")),
+    fixed("subnet_cidr_id", Form::Text, Presence::Nullable),
+    fixed("availability_zone", Form::Text, Presence::Nullable),
+];
+
+/// Whether it is in the group once only.
+///
+/// # Errors
+/// Another member has its address.
+pub(in crate::control::elb) fn check(objects: &ElbObjects, member: &ElbObject) -> Result<(), ElbFault> {
+    let is_same = |other: &&ElbObject| {
+        other.owner == member.owner
+            && other.id != member.id
+            && other.text("address") == member.text("address")
+            && other.number("protocol_port") == member.number("protocol_port")
+    };
+    match objects.of_kind(ElbKind::Member).find(is_same) {
+        Some(other) => {
+            let (address, port) = (member.text("address"), member.number("protocol_port"));
+            Err(ElbFault::conflict(format!(
+                "the backend server {} has {address} and {port} already",
+                other.id
+            )))
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,193 @@
+//! What whole sets of objects are in the configuration.
+
+use std::path::Path;
+
+use serde_json::Map;
+use serde_json::Value as Json;
+use serde_json::json;
+
+use crate::config;
+use crate::config::Source;
+use crate::control::elb::fault::ElbFault;
+use crate::control::elb::mapping;
+use crate::control::elb::mapping::ElbTerms;
+use crate::control::elb::objects::ElbKind;
+use crate::control::elb::objects::ElbObject;
+use crate::control::elb::store::ElbCreation;
+use crate::control::elb::store::ElbObjects;
+use crate::net::clock::wall_now;
+use crate::tls::x509::self_signed;
+
+/// Files are named, and not written.
+fn terms() -> ElbTerms<'static> {
+    ElbTerms { folder: Path::new("/nowhere"), default_address: "127.0.0.1" }
+}
+
+fn object(value: Json) -> Map<String, Json> {
+    value.as_object().cloned().unwrap()
+}
+
+/// Makes an object with this id.
+fn create(
+    objects: &mut ElbObjects,
+    (kind, owner): (ElbKind, &str),
+    id: &str,
+    sent: Json,
+) -> Result<(), ElbFault> {
+    let creation = ElbCreation { project: "p", id: id.to_owned(), now: "2026-01-01T00:00:00Z" };
+    objects.create(kind, owner, &object(sent), creation)
+}
+
+fn report(objects: &ElbObjects) -> String {
+    let head = Source::made_up("main", "config_version = 1\nlistener = []\n".to_owned());
+    let made = Source::made_up("elb.toml", mapping::text(objects, &terms()));
+    config::load(vec![head, made]).report.to_text(false)
+}
+
+fn assert_accepted(objects: &ElbObjects) {
+    let report = report(objects);
+    assert!(!report.contains("error:"), "{report}\n{}", mapping::text(objects, &terms()));
+    // And it is the same after it was kept.
+    assert_eq!(ElbObjects::from_document(&objects.to_document()).as_ref(), Some(objects));
+}
+
+/// A certificate that is good for a name.
+fn certificate() -> Json {
+    let (chain, key) = self_signed::for_names(&["a.example"], wall_now().as_secs()).expect("one can be made");
+    json!({ "certificate": chain, "private_key": key })
+}
+
+#[test]
+fn defaults_are_those_of_the_api() {
+    let mut objects = ElbObjects::default();
+    let balancer =
+        json!({ "availability_zone_list": ["a"], "ipv6_vip_address": "::1", "vip_address": "127.0.0.2" });
+    create(&mut objects, (ElbKind::LoadBalancer, ""), "lb", balancer).unwrap();
+    let pool = json!({ "protocol": "HTTP", "lb_algorithm": "LEAST_CONNECTIONS", "loadbalancer_id": "lb" });
+    create(&mut objects, (ElbKind::Pool, ""), "pool", pool).unwrap();
+    let listener = json!({
+        "name": "front", "loadbalancer_id": "lb", "protocol": "HTTP", "protocol_port": 8080, "default_pool_id": "pool",
+    });
+    create(&mut objects, (ElbKind::Listener, ""), "1234-5678", listener).unwrap();
+    assert_eq!(
+        mapping::text(&objects, &terms()),
+        "# Made of the objects of the ELB API, which replaces this file: change them there.\n\n[[listener]]\n\
+         name = \"1234-5678\"\ndescription = \"front\"\nenabled = true\naddress = [\"127.0.0.2:8080\", \"[::1]:8080\"]\n\
+         protocol = \"http\"\ndefault_group = \"pool.12345678\"\nhttp2 = false\ncompression = false\n\
+         max_connections = 0\nconnections_per_second = 0\nidle_timeout = \"60s\"\nclient_header_timeout = \"60s\"\n\
+         client_body_timeout = \"60s\"\n\n[listener.forwarded]\nx_forwarded_for = \"append\"\n\
+         x_forwarded_host = true\nx_forwarded_proto = false\nx_forwarded_port = false\nx_real_ip = false\n\n\
+         [[server_group]]\nname = \"pool.12345678\"\nenabled = true\nprotocol = \"http\"\n\
+         algorithm = \"LEAST_CONNECTIONS\"\nresponse_timeout = \"60s\"\nmax_retries = 1\nwhen_all_down = \"fail\"\n\
+         backend = []\n"
+    );
+    assert_eq!(report(&objects), "");
+}
+
+/// Numbers that are the same in every run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap_or(0) % end
+    }
+
+    fn one_of<'a>(&mut self, words: &[&'a str]) -> &'a str {
+        words[self.below(words.len())]
+    }
+}
+
+/// Tries to make, change or delete something; what does not go together is refused.
+fn step(objects: &mut ElbObjects, numbers: &mut Numbers, certificate: &Json) -> Result<(), ElbFault> {
+    let id = |kind: &str, numbers: &mut Numbers| format!("{kind}{}", numbers.below(4));
+    let (balancer, listener, pool) = (id("lb", numbers), id("listener", numbers), id("pool", numbers));
+    let (member, monitor, named) = (id("member", numbers), id("monitor", numbers), id("cert", numbers));
+    let kinds = [
+        (ElbKind::LoadBalancer, &balancer),
+        (ElbKind::Listener, &listener),
+        (ElbKind::Pool, &pool),
+        (ElbKind::Member, &member),
+        (ElbKind::HealthMonitor, &monitor),
+        (ElbKind::Certificate, &named),
+    ];
+    let now = "2026-01-02T00:00:00Z";
+    match numbers.below(12) {
+        0 => create(objects, (ElbKind::LoadBalancer, ""), &balancer, json!({ "availability_zone_list": [] })),
+        1 => {
+            let protocol = numbers.one_of(&["HTTP", "HTTPS", "GRPC"]);
+            let algorithm = numbers.one_of(&["ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP"]);
+            let sticky = numbers.one_of(&["HTTP_COOKIE", "SOURCE_IP"]);
+            let sent = json!({
+                "protocol": protocol, "lb_algorithm": algorithm, "loadbalancer_id": balancer,
+                "session_persistence": { "type": sticky }, "slow_start": { "enable": numbers.below(2) == 0 },
+            });
+            create(objects, (ElbKind::Pool, ""), &pool, sent)
+        }
+        2 | 3 => {
+            let sent = json!({
+                "loadbalancer_id": balancer, "protocol": numbers.one_of(&["HTTP", "TERMINATED_HTTPS"]),
+                "protocol_port": 8_000 + numbers.below(100), "http2_enable": numbers.below(2) == 0,
+                "default_tls_container_ref": Some(named).filter(|_| numbers.below(2) == 0),
+                "default_pool_id": Some(pool).filter(|_| numbers.below(2) == 0),
+            });
+            create(objects, (ElbKind::Listener, ""), &listener, sent)
+        }
+        4 | 5 if objects.find(ElbKind::Pool, &pool).is_some() => {
+            let sent = json!({
+                "address": numbers.one_of(&["127.0.0.1", "::1"]), "protocol_port": 1 + numbers.below(9),
+                "weight": numbers.below(3),
+            });
+            create(objects, (ElbKind::Member, &pool), &member, sent)
+        }
+        6 => {
+            let kind = numbers.one_of(&["HTTP", "HTTPS", "TCP", "GRPC"]);
+            let sent = json!({ "pool_id": pool, "type": kind, "delay": 5, "timeout": 3, "max_retries": 2 });
+            create(objects, (ElbKind::HealthMonitor, ""), &monitor, sent)
+        }
+        7 => create(objects, (ElbKind::Certificate, ""), &named, certificate.clone()),
+        8 => objects.update(ElbKind::Listener, &listener, &object(json!({ "default_pool_id": pool })), now),
+        9 => {
+            let (kind, id) = kinds[numbers.below(5)];
+            let change = json!({ "admin_state_up": numbers.below(2) == 0 });
+            objects.update(kind, id, &object(change), now)
+        }
+        10 if numbers.below(20) == 0 => objects.delete_whole(ElbKind::LoadBalancer, &balancer),
+        _ => {
+            let (kind, id) = kinds[numbers.below(kinds.len())];
+            objects.delete(kind, id, now)
+        }
+    }
+}
+
+#[test]
+fn whatever_is_made_and_deleted_the_configuration_is_accepted() {
+    let certificate = certificate();
+    let mut numbers = Numbers(7);
+    let (mut taken, mut most) = (0, 0);
+    for _ in 0..20 {
+        let mut objects = ElbObjects::default();
+        for _ in 0..150 {
+            let mut next = objects.clone();
+            let is_new = |one: &ElbObject| objects.find(one.kind, &one.id).is_none();
+            if step(&mut next, &mut numbers, &certificate).is_err() {
+                continue;
+            }
+            // Ids are random where they are made; here some come twice.
+            let ids: Vec<(ElbKind, &str)> = ElbKind::ALL
+                .iter()
+                .flat_map(|kind| next.of_kind(*kind))
+                .map(|one| (one.kind, one.id.as_str()))
+                .collect();
+            let is_unique = ids.iter().enumerate().all(|(place, id)| !ids[..place].contains(id));
+            if !is_unique {
+                continue;
+            }
+            taken += usize::from(ElbKind::ALL.iter().any(|kind| next.of_kind(*kind).any(is_new)));
+            most = most.max(ids.len());
+            objects = next;
+            assert_accepted(&objects);
+        }
+    }
+    assert!(taken > 200 && most > 8, "{taken} {most}");
+}

@@ -1,0 +1,188 @@
+//! The ELB API: objects that are made by signed calls serve, are kept, and stay apart from those of files.
+
+use crate::support::api::{admin_address, call, call_at};
+use crate::support::elb::{KEYS, READER, TABLES, WRITER, elb, made};
+use crate::support::{Backend, Client, Ringway, Scenario};
+use serde_json::{Value as Json, json};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
+
+fn start(backend: &Backend) -> Ringway {
+    Scenario::of(backend).table(TABLES).file("elb.keys", KEYS).start()
+}
+
+fn free() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port is free")
+}
+
+/// The id of an object.
+fn id(object: &Json) -> &str {
+    object["id"].as_str().expect("it has an id")
+}
+
+/// A load balancer, a group and a listener that leads to it.
+fn service(ringway: &Ringway, at: SocketAddr) -> (Json, Json, Json) {
+    let balancer = made(
+        ringway,
+        "loadbalancers",
+        "loadbalancer",
+        &json!({ "name": "lb", "availability_zone_list": ["ringway"] }),
+    );
+    let pool = made(
+        ringway,
+        "pools",
+        "pool",
+        &json!({ "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", "loadbalancer_id": id(&balancer) }),
+    );
+    let listener = made(
+        ringway,
+        "listeners",
+        "listener",
+        &json!({
+            "name": "front", "protocol": "HTTP", "protocol_port": at.port(), "loadbalancer_id": id(&balancer),
+            "default_pool_id": id(&pool),
+        }),
+    );
+    (balancer, pool, listener)
+}
+
+fn member(ringway: &Ringway, pool: &Json, backend: &Backend) -> Json {
+    let address = backend.address();
+    let attributes = json!({ "address": address.ip().to_string(), "protocol_port": address.port() });
+    made(ringway, &format!("pools/{}/members", id(pool)), "member", &attributes)
+}
+
+#[track_caller]
+fn refused(told: &crate::support::api::Told, status: u16, code: &str, words: &str) {
+    let document = told.json();
+    assert!(
+        told.status == status && document["error_code"] == code && told.text.contains(words),
+        "{} {}",
+        told.status,
+        told.text
+    );
+    assert_eq!(document["request_id"].as_str(), told.field("X-Request-Id"));
+}
+
+#[test]
+fn objects_serve_and_are_kept_and_go_in_the_usual_order() {
+    let (native, backend) = (Backend::echo_head(), Backend::echo_head());
+    let ringway = start(&native);
+    let at = free();
+    let (balancer, pool, listener) = service(&ringway, at);
+    assert_eq!(listener["keepalive_timeout"], 60);
+    let answer = Client::connect(at).get("/");
+    assert_eq!((answer.status, answer.field("x-router-code")), (503, Some("40000")));
+    let one = member(&ringway, &pool, &backend);
+    assert_eq!((&one["weight"], &one["operating_status"]), (&json!(1), &json!("NO_MONITOR")));
+    assert_eq!(Client::connect(at).get("/").status, 200);
+    assert_eq!(Client::connect(ringway.address_of("web")).get("/").status, 200);
+
+    let kept = ringway.folder().join("elb/objects.json");
+    assert_eq!(kept.metadata().expect("it is kept").permissions().mode() & 0o777, 0o600);
+    assert_eq!(call(&ringway, "POST", "/api/v1/reload", "").status, 200);
+    assert_eq!(Client::connect(at).get("/").status, 200);
+
+    let path = format!("loadbalancers/{}", id(&balancer));
+    refused(&elb(&ringway, WRITER, ("DELETE", &path), &Json::Null), 409, "ELB.8907", "its listeners");
+    let of_pool = format!("pools/{}", id(&pool));
+    refused(
+        &elb(&ringway, WRITER, ("DELETE", &of_pool), &Json::Null),
+        409,
+        "ELB.8907",
+        "its backend servers",
+    );
+    for path in [
+        format!("{of_pool}/members/{}", id(&one)),
+        of_pool.clone(),
+        format!("listeners/{}", id(&listener)),
+        path.clone(),
+    ] {
+        let told = elb(&ringway, WRITER, ("DELETE", &path), &Json::Null);
+        assert_eq!((told.status, told.text.as_str()), (204, ""), "{path}");
+        refused(&elb(&ringway, WRITER, ("GET", &path), &Json::Null), 404, "ELB.8904", "there is no");
+    }
+    assert!(std::net::TcpStream::connect(at).is_err());
+    assert_eq!(Client::connect(ringway.address_of("web")).get("/").status, 200);
+}
+
+#[test]
+fn what_is_not_signed_or_not_allowed_changes_nothing() {
+    let backend = Backend::echo_head();
+    let ringway = start(&backend);
+    let balancer = json!({ "loadbalancer": { "availability_zone_list": ["ringway"] } });
+    let wrong = ("AKWRITE", "another-secret", "p1");
+    refused(&elb(&ringway, wrong, ("POST", "loadbalancers"), &balancer), 401, "APIGW.0301", "verify");
+    let unknown = ("AKNONE", "secret-of-writer", "p1");
+    refused(&elb(&ringway, unknown, ("GET", "loadbalancers"), &Json::Null), 401, "APIGW.0301", "verify");
+    refused(&elb(&ringway, READER, ("POST", "loadbalancers"), &balancer), 403, "ELB.8903", "role read");
+    let elsewhere = ("AKWRITE", "secret-of-writer", "p2");
+    refused(&elb(&ringway, elsewhere, ("GET", "loadbalancers"), &Json::Null), 403, "ELB.8903", "project");
+    refused(&elb(&ringway, WRITER, ("GET", "logtanks"), &Json::Null), 404, "APIGW.0101", "no such call");
+    let unsigned = call_at(admin_address(&ringway), ("GET", "/v3/p1/elb/loadbalancers"), &[], "");
+    refused(&unsigned, 401, "APIGW.0301", "not signed");
+    let token = [("Authorization", "Bearer secret-of-writer")];
+    let by_token = call_at(admin_address(&ringway), ("GET", "/v3/p1/elb/loadbalancers"), &token, "");
+    refused(&by_token, 401, "APIGW.0301", "SDK-HMAC-SHA256");
+    let told = elb(&ringway, READER, ("GET", "loadbalancers"), &Json::Null);
+    assert_eq!(told.json()["loadbalancers"], json!([]), "{}", told.text);
+    let audit = std::fs::read_to_string(ringway.folder().join("audit.log")).unwrap_or_default();
+    assert!(!audit.contains("201") && !audit.contains("secret"), "{audit}");
+}
+
+#[test]
+fn neither_api_changes_what_the_other_has_made() {
+    let (native, backend) = (Backend::echo_head(), Backend::echo_head());
+    let ringway = start(&native);
+    let at = free();
+    let (balancer, pool, listener) = service(&ringway, at);
+    member(&ringway, &pool, &backend);
+    let path = format!("/api/v1/listeners/{}", id(&listener));
+    let shown = call(&ringway, "GET", &path, "").json();
+    assert_eq!(shown["settings"]["description"], "front");
+    assert!(shown.to_string().contains("elb.toml"), "{shown}");
+    let told = call(&ringway, "PATCH", &path, "{\"max_connections\": 5}");
+    assert!(told.status == 409 && told.text.contains("made by the ELB API"), "{} {}", told.status, told.text);
+    assert_eq!(call(&ringway, "PATCH", "/api/v1/listeners/web", "{\"max_connections\": 500}").status, 200);
+    // A port that a listener of the file has.
+    let taken = json!({ "listener": {
+        "protocol": "HTTP", "protocol_port": ringway.address_of("web").port(), "loadbalancer_id": id(&balancer),
+    } });
+    let before = elb(&ringway, WRITER, ("GET", "listeners"), &Json::Null).json()["listeners"].clone();
+    let told = elb(&ringway, WRITER, ("POST", "listeners"), &taken);
+    assert_eq!(told.status, 409, "{}", told.text);
+    assert_eq!(elb(&ringway, WRITER, ("GET", "listeners"), &Json::Null).json()["listeners"], before);
+    assert_eq!(
+        (Client::connect(at).get("/").status, Client::connect(ringway.address_of("web")).get("/").status),
+        (200, 200)
+    );
+}
+
+#[test]
+fn what_is_wrong_is_named_by_its_attribute() {
+    let backend = Backend::echo_head();
+    let ringway = start(&backend);
+    let (balancer, _, listener) = service(&ringway, free());
+    let path = format!("listeners/{}", id(&listener));
+    for (sent, words) in [
+        (json!({ "keepalive_timeout": 5000 }), "`keepalive_timeout` must be a number from 0 to 4000"),
+        (json!({ "idle_timeout": 5 }), "`idle_timeout` is not known here"),
+        (json!({ "protocol_port": 1 }), "`protocol_port` cannot be changed"),
+        (json!({ "default_pool_id": "x" }), "`default_pool_id` names no backend server group"),
+        (
+            json!({ "insert_headers": { "X-Forwarded-ELB-IP": true } }),
+            "`insert_headers.X-Forwarded-ELB-IP` is not taken",
+        ),
+        (json!({ "quic_config": { "enable_quic_upgrade": true } }), "`quic_config` is not taken"),
+    ] {
+        let told = elb(&ringway, WRITER, ("PUT", &path), &json!({ "listener": sent }));
+        refused(&told, 400, "ELB.8902", words);
+    }
+    let certificate = json!({ "certificate": { "certificate": "x", "private_key": "y" } });
+    refused(&elb(&ringway, WRITER, ("POST", "certificates"), &certificate), 400, "ELB.1011", "is not PEM");
+    let secured = json!({ "listener": {
+        "protocol": "HTTPS", "protocol_port": free().port(), "loadbalancer_id": id(&balancer),
+    } });
+    let told = elb(&ringway, WRITER, ("POST", "listeners"), &secured);
+    refused(&told, 400, "ELB.8902", "`default_tls_container_ref` is missing");
+}

@@ -23,10 +23,16 @@ pub(crate) fn write_files() -> (TempDir, Vec<PathBuf>) {
     fs::write(folder.path().join("pages/maintenance.html"), "<p>Closed.\n").expect("a file can be written");
     let tokens = format!("read monitoring {}\n", "0".repeat(64));
     fs::write(folder.path().join("admin.tokens"), tokens).expect("a file can be written");
-    let secret = folder.path().join("collector-headers");
-    fs::write(&secret, "Authorization: Bearer secret\n").expect("a file can be written");
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    fs::set_permissions(secret, mode).expect("the mode can be set");
+    let secrets = [
+        ("collector-headers", "Authorization: Bearer secret\n"),
+        ("elb.keys", "AKEXAMPLE a-long-secret-key project1\n"),
+    ];
+    for (name, text) in secrets {
+        let secret = folder.path().join(name);
+        fs::write(&secret, text).expect("a file can be written");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        fs::set_permissions(secret, mode).expect("the mode can be set");
+    }
     fs::write(folder.path().join("banned.txt"), "# nobody yet\n").expect("a file can be written");
     (folder, examples)
 }

@@ -19,16 +19,16 @@ const MAX_PEM: usize = 65_536;
 const MAX_LIST: usize = 50;
 
 /// An attribute.
-pub(super) struct Field {
+pub(super) struct ElbField {
     pub name: &'static str,
-    pub form: Form,
-    pub presence: Presence,
+    pub form: ElbForm,
+    pub presence: ElbPresence,
     pub life: Life,
 }
 
 /// What values it takes.
 #[derive(Clone, Copy)]
-pub(super) enum Form {
+pub(super) enum ElbForm {
     /// One line.
     Text,
     /// Of as many lines as there are.
@@ -40,15 +40,15 @@ pub(super) enum Form {
     Address,
     Texts,
     /// A table with these attributes, which is given out with all of them.
-    Table(&'static [Field]),
+    Table(&'static [ElbField]),
     /// A list of tables with these attributes.
-    Tables(&'static [Field]),
+    Tables(&'static [ElbField]),
     /// Something that is not here: only what says so is taken, and the reason is told for everything else.
     Refused(&'static str),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Presence {
+pub(super) enum ElbPresence {
     Required,
     /// Null where nothing is said.
     Nullable,
@@ -64,36 +64,39 @@ pub(super) enum Life {
 }
 
 /// A field that can be changed.
-pub(super) const fn field(name: &'static str, form: Form, presence: Presence) -> Field {
-    Field { name, form, presence, life: Life::Changeable }
+pub(super) const fn field(name: &'static str, form: ElbForm, presence: ElbPresence) -> ElbField {
+    ElbField { name, form, presence, life: Life::Changeable }
 }
 
 /// One that cannot.
-pub(super) const fn fixed(name: &'static str, form: Form, presence: Presence) -> Field {
-    Field { name, form, presence, life: Life::Fixed }
+pub(super) const fn fixed(name: &'static str, form: ElbForm, presence: ElbPresence) -> ElbField {
+    ElbField { name, form, presence, life: Life::Fixed }
 }
 
 /// What is not here and may be named only to say so.
-pub(super) const fn refused(name: &'static str, why: &'static str) -> Field {
-    Field { name, form: Form::Refused(why), presence: Presence::Nullable, life: Life::Changeable }
+pub(super) const fn refused(name: &'static str, why: &'static str) -> ElbField {
+    ElbField { name, form: ElbForm::Refused(why), presence: ElbPresence::Nullable, life: Life::Changeable }
 }
 
 /// Name and description, which every kind has.
-pub(super) const NAME: Field = field("name", Form::Text, Presence::Default("\"\""));
-pub(super) const DESCRIPTION: Field = field("description", Form::Text, Presence::Default("\"\""));
-pub(super) const ADMIN_STATE_UP: Field = field("admin_state_up", Form::Truth, Presence::Default("true"));
-pub(super) const ENTERPRISE_PROJECT: Field =
-    fixed("enterprise_project_id", Form::Text, Presence::Default("\"0\""));
+pub(super) const NAME: ElbField = field("name", ElbForm::Text, ElbPresence::Default("\"\""));
+pub(super) const DESCRIPTION: ElbField = field("description", ElbForm::Text, ElbPresence::Default("\"\""));
+pub(super) const ADMIN_STATE_UP: ElbField =
+    field("admin_state_up", ElbForm::Truth, ElbPresence::Default("true"));
+pub(super) const ENTERPRISE_PROJECT: ElbField =
+    fixed("enterprise_project_id", ElbForm::Text, ElbPresence::Default("\"0\""));
 
-pub(super) const TAGS: Field = field("tags", Form::Tables(TAG), Presence::Default("[]"));
-const TAG: &[Field] =
-    &[field("key", Form::Text, Presence::Required), field("value", Form::Text, Presence::Default("\"\""))];
+pub(super) const TAGS: ElbField = field("tags", ElbForm::Tables(TAG), ElbPresence::Default("[]"));
+const TAG: &[ElbField] = &[
+    field("key", ElbForm::Text, ElbPresence::Required),
+    field("value", ElbForm::Text, ElbPresence::Default("\"\"")),
+];
 
 /// The attributes of a new object, with the defaults of the API.
 ///
 /// # Errors
 /// It names the attribute.
-pub(super) fn created(fields: &[Field], sent: &Map<String, Json>) -> Result<Map<String, Json>, ElbFault> {
+pub(super) fn created(fields: &[ElbField], sent: &Map<String, Json>) -> Result<Map<String, Json>, ElbFault> {
     refuse_unknown(fields, sent, "")?;
     let mut made = Map::new();
     for field in fields {
@@ -109,7 +112,7 @@ pub(super) fn created(fields: &[Field], sent: &Map<String, Json>) -> Result<Map<
 /// # Errors
 /// It names the attribute.
 pub(super) fn update(
-    fields: &[Field],
+    fields: &[ElbField],
     known: &mut Map<String, Json>,
     sent: &Map<String, Json>,
 ) -> Result<(), ElbFault> {
@@ -125,7 +128,7 @@ pub(super) fn update(
     Ok(())
 }
 
-fn refuse_unknown(fields: &[Field], sent: &Map<String, Json>, within: &str) -> Result<(), ElbFault> {
+fn refuse_unknown(fields: &[ElbField], sent: &Map<String, Json>, within: &str) -> Result<(), ElbFault> {
     let is_known = |name: &str| fields.iter().any(|field| field.name == name);
     match sent.keys().find(|name| !is_known(name)) {
         Some(unknown) => Err(ElbFault::attribute(&dotted(within, unknown), "is not known here")),
@@ -138,9 +141,9 @@ fn dotted(within: &str, name: &str) -> String {
 }
 
 /// None: the attribute is not kept.
-fn value(field: &Field, sent: Option<&Json>, within: &str) -> Result<Option<Json>, ElbFault> {
+fn value(field: &ElbField, sent: Option<&Json>, within: &str) -> Result<Option<Json>, ElbFault> {
     let name = dotted(within, field.name);
-    if let Form::Refused(why) = field.form {
+    if let ElbForm::Refused(why) = field.form {
         return match sent {
             None | Some(Json::Null | Json::Bool(false)) => Ok(None),
             Some(_) => Err(ElbFault::attribute(&name, why)),
@@ -148,9 +151,9 @@ fn value(field: &Field, sent: Option<&Json>, within: &str) -> Result<Option<Json
     }
     match (sent.filter(|sent| !sent.is_null()), field.presence) {
         (Some(sent), _) => taken(field.form, sent, &name).map(Some),
-        (None, Presence::Required) => Err(ElbFault::attribute(&name, "is missing")),
-        (None, Presence::Nullable) => Ok(Some(Json::Null)),
-        (None, Presence::Default(json)) => {
+        (None, ElbPresence::Required) => Err(ElbFault::attribute(&name, "is missing")),
+        (None, ElbPresence::Nullable) => Ok(Some(Json::Null)),
+        (None, ElbPresence::Default(json)) => {
             let json = serde_json::from_str(json).unwrap_or(Json::Null);
             // Tables have defaults of their own.
             taken(field.form, &json, &name).map(Some)
@@ -158,45 +161,47 @@ fn value(field: &Field, sent: Option<&Json>, within: &str) -> Result<Option<Json
     }
 }
 
-fn taken(form: Form, sent: &Json, name: &str) -> Result<Json, ElbFault> {
+fn taken(form: ElbForm, sent: &Json, name: &str) -> Result<Json, ElbFault> {
     let fault = |why: String| Err(ElbFault::attribute(name, why));
     let is_line = |text: &str| text.chars().count() <= MAX_TEXT && !text.chars().any(char::is_control);
     match (form, sent) {
-        (Form::Text, Json::String(text)) if is_line(text) => {}
-        (Form::Text, _) => {
+        (ElbForm::Text, Json::String(text)) if is_line(text) => {}
+        (ElbForm::Text, _) => {
             return fault(format!("must be a text of one line with up to {MAX_TEXT} characters"));
         }
-        (Form::Pem, Json::String(text)) if text.len() <= MAX_PEM => {}
-        (Form::Pem, _) => return fault(format!("must be PEM with up to {MAX_PEM} characters")),
-        (Form::Number(least, most), Json::Number(number))
+        (ElbForm::Pem, Json::String(text)) if text.len() <= MAX_PEM => {}
+        (ElbForm::Pem, _) => return fault(format!("must be PEM with up to {MAX_PEM} characters")),
+        (ElbForm::Number(least, most), Json::Number(number))
             if number.as_i64().is_some_and(|number| (least..=most).contains(&number)) => {}
-        (Form::Number(least, most), _) => return fault(format!("must be a number from {least} to {most}")),
-        (Form::Truth, Json::Bool(_)) => {}
-        (Form::Truth, _) => return fault("must be true or false".to_owned()),
-        (Form::Word(words), Json::String(word)) if words.contains(&word.as_str()) => {}
-        (Form::Word(words), _) => return fault(format!("must be one of {}", words.join(", "))),
-        (Form::Address, Json::String(text)) if text.parse::<IpAddr>().is_ok() => {}
-        (Form::Address, _) => return fault("must be an IP address".to_owned()),
-        (Form::Texts, Json::Array(texts))
+        (ElbForm::Number(least, most), _) => {
+            return fault(format!("must be a number from {least} to {most}"));
+        }
+        (ElbForm::Truth, Json::Bool(_)) => {}
+        (ElbForm::Truth, _) => return fault("must be true or false".to_owned()),
+        (ElbForm::Word(words), Json::String(word)) if words.contains(&word.as_str()) => {}
+        (ElbForm::Word(words), _) => return fault(format!("must be one of {}", words.join(", "))),
+        (ElbForm::Address, Json::String(text)) if text.parse::<IpAddr>().is_ok() => {}
+        (ElbForm::Address, _) => return fault("must be an IP address".to_owned()),
+        (ElbForm::Texts, Json::Array(texts))
             if texts.len() <= MAX_LIST && texts.iter().all(|text| text.as_str().is_some_and(is_line)) => {}
-        (Form::Texts, _) => return fault(format!("must be a list of up to {MAX_LIST} texts")),
-        (Form::Table(fields), Json::Object(table)) => return whole(fields, table, name).map(Json::Object),
-        (Form::Table(_), _) => return fault("must be an object".to_owned()),
-        (Form::Tables(fields), Json::Array(tables)) if tables.len() <= MAX_LIST => {
+        (ElbForm::Texts, _) => return fault(format!("must be a list of up to {MAX_LIST} texts")),
+        (ElbForm::Table(fields), Json::Object(table)) => return whole(fields, table, name).map(Json::Object),
+        (ElbForm::Table(_), _) => return fault("must be an object".to_owned()),
+        (ElbForm::Tables(fields), Json::Array(tables)) if tables.len() <= MAX_LIST => {
             let table = |table: &Json| match table {
                 Json::Object(table) => whole(fields, table, name).map(Json::Object),
                 _ => Err(ElbFault::attribute(name, "must be a list of objects")),
             };
             return tables.iter().map(table).collect::<Result<Vec<_>, _>>().map(Json::Array);
         }
-        (Form::Tables(_), _) => return fault(format!("must be a list of up to {MAX_LIST} objects")),
-        (Form::Refused(why), _) => return fault(why.to_owned()),
+        (ElbForm::Tables(_), _) => return fault(format!("must be a list of up to {MAX_LIST} objects")),
+        (ElbForm::Refused(why), _) => return fault(why.to_owned()),
     }
     Ok(sent.clone())
 }
 
 /// A table within an object. What it leaves out is as if it had never been named.
-fn whole(fields: &[Field], sent: &Map<String, Json>, name: &str) -> Result<Map<String, Json>, ElbFault> {
+fn whole(fields: &[ElbField], sent: &Map<String, Json>, name: &str) -> Result<Map<String, Json>, ElbFault> {
     refuse_unknown(fields, sent, name)?;
     let mut table = Map::new();
     for field in fields {
@@ -215,17 +220,17 @@ mod tests {
 
     use super::*;
 
-    const INNER: &[Field] = &[
-        field("enable", Form::Truth, Presence::Required),
-        field("duration", Form::Number(30, 1_200), Presence::Default("30")),
+    const INNER: &[ElbField] = &[
+        field("enable", ElbForm::Truth, ElbPresence::Required),
+        field("duration", ElbForm::Number(30, 1_200), ElbPresence::Default("30")),
     ];
 
-    const FIELDS: &[Field] = &[
+    const FIELDS: &[ElbField] = &[
         NAME,
-        fixed("protocol", Form::Word(&["HTTP", "HTTPS"]), Presence::Required),
-        field("weight", Form::Number(0, 100), Presence::Default("1")),
-        field("slow_start", Form::Table(INNER), Presence::Nullable),
-        field("address", Form::Address, Presence::Nullable),
+        fixed("protocol", ElbForm::Word(&["HTTP", "HTTPS"]), ElbPresence::Required),
+        field("weight", ElbForm::Number(0, 100), ElbPresence::Default("1")),
+        field("slow_start", ElbForm::Table(INNER), ElbPresence::Nullable),
+        field("address", ElbForm::Address, ElbPresence::Nullable),
         TAGS,
         refused("quic_config", "is not taken here"),
     ];

@@ -9,10 +9,10 @@ use serde_json::Map;
 use serde_json::Value as Json;
 
 use crate::config::toml_value;
-use crate::control::elb::objects::ElbKind;
-use crate::control::elb::objects::ElbObject;
+use crate::control::elb::object::ElbKind;
+use crate::control::elb::object::ElbObject;
+use crate::control::elb::object_set::ElbObjects;
 use crate::control::elb::objects::health_monitor;
-use crate::control::elb::store::ElbObjects;
 
 /// Headers that are on or off: the attribute, and the key of Ringway.
 const PLAIN_HEADERS: [(&str, &str); 4] = [

@@ -21,7 +21,7 @@ use crate::control::change::staging::sync_folder;
 use crate::control::elb::mapping;
 use crate::control::elb::mapping::ElbFile;
 use crate::control::elb::mapping::ElbTerms;
-use crate::control::elb::store::ElbObjects;
+use crate::control::elb::object_set::ElbObjects;
 use crate::control::files;
 
 const DOCUMENT: &str = "objects.json";

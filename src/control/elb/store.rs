@@ -1,5 +1,5 @@
-//! All objects of the ELB API, and what may become of them. Each change makes another set of objects, so that one that is
-//! refused later leaves nothing behind.
+//! What may become of the objects of the ELB API. Each change makes another set of them, so that one that is refused later
+//! leaves nothing behind.
 
 use std::sync::Arc;
 
@@ -9,22 +9,10 @@ use serde_json::json;
 
 use crate::control::elb::fault::ElbFault;
 use crate::control::elb::fields;
-use crate::control::elb::objects::ElbKind;
-use crate::control::elb::objects::ElbObject;
-use crate::control::elb::objects::certificate;
-use crate::control::elb::objects::health_monitor;
-use crate::control::elb::objects::listener;
-use crate::control::elb::objects::member;
-use crate::control::elb::objects::pool;
-
-/// The form of the document in which objects are kept.
-const FORMAT: u64 = 1;
-
-/// The objects, in the order in which they were made. A copy shares them.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ElbObjects {
-    objects: Vec<Arc<ElbObject>>,
-}
+use crate::control::elb::object::ElbKind;
+use crate::control::elb::object::ElbObject;
+use crate::control::elb::object_set::ElbObjects;
+use crate::control::elb::objects;
 
 /// Who makes an object, and when.
 pub struct ElbCreation<'c> {
@@ -35,48 +23,6 @@ pub struct ElbCreation<'c> {
 }
 
 impl ElbObjects {
-    pub fn of_kind(&self, kind: ElbKind) -> impl Iterator<Item = &ElbObject> {
-        self.objects.iter().map(|object| &**object).filter(move |object| object.kind == kind)
-    }
-
-    pub fn find(&self, kind: ElbKind, id: &str) -> Option<&ElbObject> {
-        self.of_kind(kind).find(|object| object.id == id)
-    }
-
-    /// An object of this project.
-    ///
-    /// # Errors
-    /// There is none.
-    pub fn of_project(&self, kind: ElbKind, id: &str, project: &str) -> Result<&ElbObject, ElbFault> {
-        let found = self.find(kind, id).filter(|object| object.project == project);
-        found.ok_or_else(|| ElbFault::missing(kind.noun(), id))
-    }
-
-    /// What an attribute of an object names.
-    ///
-    /// # Errors
-    /// It is not there.
-    pub(super) fn named(&self, kind: ElbKind, from: &ElbObject, name: &str) -> Result<&ElbObject, ElbFault> {
-        let id = from.text(name);
-        let found = self.find(kind, id).filter(|object| object.project == from.project);
-        found.ok_or_else(|| {
-            ElbFault::attribute(name, format!("names no {}: \"{}\"", kind.noun(), id.escape_debug()))
-        })
-    }
-
-    pub fn members_of<'s>(&'s self, pool: &'s str) -> impl Iterator<Item = &'s ElbObject> {
-        self.of_kind(ElbKind::Member).filter(move |member| member.owner == pool)
-    }
-
-    pub fn monitor_of(&self, pool: &str) -> Option<&ElbObject> {
-        self.of_kind(ElbKind::HealthMonitor).find(|monitor| monitor.text("pool_id") == pool)
-    }
-
-    /// The listeners that lead to a group.
-    pub fn listeners_of<'s>(&'s self, pool: &'s str) -> impl Iterator<Item = &'s ElbObject> {
-        self.of_kind(ElbKind::Listener).filter(move |listener| listener.text("default_pool_id") == pool)
-    }
-
     /// Makes an object. `owner` is the group of a member.
     ///
     /// # Errors
@@ -98,8 +44,8 @@ impl ElbObjects {
         {
             return Err(ElbFault::attribute("project_id", "is not the project of this path"));
         }
-        let mut attributes = fields::created(kind.fields(), &sent)?;
-        settle(kind, &mut attributes)?;
+        let mut attributes = fields::created(objects::fields(kind), &sent)?;
+        objects::settle(kind, &mut attributes)?;
         let object = ElbObject {
             kind,
             id,
@@ -109,7 +55,7 @@ impl ElbObjects {
             updated_at: now.to_owned(),
             attributes,
         };
-        self.check(&object)?;
+        objects::check(self, &object)?;
         let id = object.id.clone();
         self.objects.push(Arc::new(object));
         if kind == ElbKind::Pool { self.settle_pool(&id, now) } else { Ok(()) }
@@ -144,10 +90,10 @@ impl ElbObjects {
     ) -> Result<(), ElbFault> {
         let place = self.place(kind, id)?;
         let mut object = (*self.objects[place]).clone();
-        fields::update(kind.fields(), &mut object.attributes, sent)?;
-        settle(kind, &mut object.attributes)?;
+        fields::update(objects::fields(kind), &mut object.attributes, sent)?;
+        objects::settle(kind, &mut object.attributes)?;
         now.clone_into(&mut object.updated_at);
-        self.check(&object)?;
+        objects::check(self, &object)?;
         self.objects[place] = Arc::new(object);
         self.check_users(kind, id)
     }
@@ -157,21 +103,10 @@ impl ElbObjects {
         place.ok_or_else(|| ElbFault::missing(kind.noun(), id))
     }
 
-    fn check(&self, object: &ElbObject) -> Result<(), ElbFault> {
-        match object.kind {
-            // What they say was looked at before.
-            ElbKind::LoadBalancer | ElbKind::Certificate => Ok(()),
-            ElbKind::Listener => listener::check(self, object),
-            ElbKind::Pool => pool::check(self, object),
-            ElbKind::Member => member::check(self, object),
-            ElbKind::HealthMonitor => health_monitor::check(self, object),
-        }
-    }
-
     /// What a change of a group means for the listeners that lead to it.
     fn check_users(&self, kind: ElbKind, id: &str) -> Result<(), ElbFault> {
         match kind {
-            ElbKind::Pool => self.listeners_of(id).try_for_each(|one| listener::check(self, one)),
+            ElbKind::Pool => self.listeners_of(id).try_for_each(|one| objects::check(self, one)),
             _ => Ok(()),
         }
     }
@@ -259,49 +194,4 @@ impl ElbObjects {
         });
         Ok(())
     }
-
-    /// As they are kept.
-    pub fn to_document(&self) -> Json {
-        let object = |object: &Arc<ElbObject>| {
-            json!({
-                "kind": object.kind.word(), "id": object.id, "project": object.project, "owner": object.owner,
-                "created_at": object.created_at, "updated_at": object.updated_at,
-                "attributes": object.attributes,
-            })
-        };
-        json!({ "format": FORMAT, "objects": self.objects.iter().map(object).collect::<Vec<_>>() })
-    }
-
-    /// None: the document is none of this version.
-    pub fn from_document(document: &Json) -> Option<ElbObjects> {
-        if document["format"] != FORMAT {
-            return None;
-        }
-        let object = |kept: &Json| {
-            let text = |name: &str| kept[name].as_str().map(str::to_owned);
-            let word = text("kind")?;
-            let object = ElbObject {
-                kind: ElbKind::ALL.into_iter().find(|kind| kind.word() == word)?,
-                id: text("id")?,
-                project: text("project")?,
-                owner: text("owner")?,
-                created_at: text("created_at")?,
-                updated_at: text("updated_at")?,
-                attributes: kept["attributes"].as_object()?.clone(),
-            };
-            Some(Arc::new(object))
-        };
-        let objects = document["objects"].as_array()?.iter().map(object).collect::<Option<Vec<_>>>()?;
-        Some(ElbObjects { objects })
-    }
-}
-
-/// What attributes say by themselves.
-fn settle(kind: ElbKind, attributes: &mut Map<String, Json>) -> Result<(), ElbFault> {
-    match kind {
-        ElbKind::Listener => listener::settle(attributes),
-        ElbKind::Certificate => certificate::settle(attributes)?,
-        _ => {}
-    }
-    Ok(())
 }

@@ -11,10 +11,10 @@ use crate::config::Source;
 use crate::control::elb::fault::ElbFault;
 use crate::control::elb::mapping;
 use crate::control::elb::mapping::ElbTerms;
-use crate::control::elb::objects::ElbKind;
-use crate::control::elb::objects::ElbObject;
+use crate::control::elb::object::ElbKind;
+use crate::control::elb::object::ElbObject;
+use crate::control::elb::object_set::ElbObjects;
 use crate::control::elb::store::ElbCreation;
-use crate::control::elb::store::ElbObjects;
 use crate::net::clock::wall_now;
 use crate::tls::x509::self_signed;
 

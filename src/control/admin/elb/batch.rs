@@ -4,14 +4,13 @@ use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
 
-use crate::control::admin::elb::ElbAnswer;
-use crate::control::admin::elb::ElbCall;
+use crate::control::admin::elb::call::ElbAnswer;
+use crate::control::admin::elb::call::ElbCall;
 use crate::control::admin::elb::described::Described;
-use crate::control::admin::elb::routes;
 use crate::control::elb::fault::ElbFault;
-use crate::control::elb::objects::ElbKind;
+use crate::control::elb::object::ElbKind;
+use crate::control::elb::object_set::ElbObjects;
 use crate::control::elb::store::ElbCreation;
-use crate::control::elb::store::ElbObjects;
 
 /// Backend servers of one call.
 const MAX_MEMBERS: usize = 1_000;
@@ -22,7 +21,7 @@ pub(super) fn add(call: &ElbCall<'_>, pool: &str) -> ElbAnswer {
         objects.of_project(ElbKind::Pool, pool, call.project)?;
         let mut ids = Vec::with_capacity(all.len());
         for one in &all {
-            let id = routes::new_id(ElbKind::Member)?;
+            let id = ElbCall::new_id(ElbKind::Member)?;
             let creation = ElbCreation { project: call.project, id: id.clone(), now };
             objects.create(ElbKind::Member, pool, one, creation)?;
             ids.push(id);
@@ -39,7 +38,7 @@ pub(super) fn update(call: &ElbCall<'_>, pool: &str) -> ElbAnswer {
         for one in &all {
             let mut one = one.clone();
             let id = id_of(&mut one)?;
-            routes::found(call, objects, (ElbKind::Member, Some(pool)), &id)?;
+            call.found(objects, (ElbKind::Member, Some(pool)), &id)?;
             objects.update(ElbKind::Member, &id, &one, now)?;
             ids.push(id);
         }
@@ -54,7 +53,7 @@ pub(super) fn delete(call: &ElbCall<'_>, pool: &str) -> ElbAnswer {
         let mut ids = Vec::with_capacity(all.len());
         for one in &all {
             let id = id_of(&mut one.clone())?;
-            routes::found(call, objects, (ElbKind::Member, Some(pool)), &id)?;
+            call.found(objects, (ElbKind::Member, Some(pool)), &id)?;
             objects.delete(ElbKind::Member, &id, now)?;
             ids.push(id);
         }

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 use serde_json::json;
 
-use crate::control::admin::elb::ElbCall;
+use crate::control::admin::elb::call::ElbCall;
 use crate::control::admin::status::BackendStatus;
 use crate::control::admin::status::Status;
 use crate::control::elb::mapping;
-use crate::control::elb::objects::ElbKind;
-use crate::control::elb::objects::ElbObject;
-use crate::control::elb::store::ElbObjects;
+use crate::control::elb::object::ElbKind;
+use crate::control::elb::object::ElbObject;
+use crate::control::elb::object_set::ElbObjects;
 use crate::control::json_reader;
 
 /// The objects, and what the process knows of their backends.
@@ -31,7 +31,7 @@ pub(super) fn audited(document: &Json) -> String {
 impl<'o> Described<'o> {
     pub(super) fn new(call: &ElbCall<'_>, objects: &'o ElbObjects) -> Described<'o> {
         let mut backends = BTreeMap::new();
-        let status: Option<Status> = json_reader::read(&call.front.server.status()).ok();
+        let status: Option<Status> = json_reader::read(&call.service.server.status()).ok();
         for group in status.into_iter().flat_map(|status| status.groups) {
             for backend in group.backends {
                 backends.insert((group.name.clone(), backend.address.clone()), backend);

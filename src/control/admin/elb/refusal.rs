@@ -6,8 +6,8 @@ use crate::control::change::order::ChangeRefusal;
 use crate::control::change::order::RefusalKind;
 use crate::control::elb::fault::ElbFault;
 use crate::control::elb::mapping;
-use crate::control::elb::objects::ElbKind;
-use crate::control::elb::store::ElbObjects;
+use crate::control::elb::object::ElbKind;
+use crate::control::elb::object_set::ElbObjects;
 
 /// Keys of the configuration, and the attributes that they were made of.
 const ATTRIBUTES: [(&str, &str); 25] = [
@@ -84,7 +84,7 @@ fn subject(subject: &ObjectKey, objects: &ElbObjects) -> String {
 fn described(name: &str, objects: &ElbObjects) -> String {
     let found = ElbKind::ALL.into_iter().find_map(|kind| objects.find(kind, name));
     let pool = || {
-        let of_listener = |listener: &crate::control::elb::objects::ElbObject| {
+        let of_listener = |listener: &crate::control::elb::object::ElbObject| {
             let pool = objects.find(ElbKind::Pool, listener.text("default_pool_id"))?;
             (mapping::group_name(listener, pool) == name).then_some(pool)
         };

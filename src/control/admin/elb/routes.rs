@@ -4,22 +4,23 @@ use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
 
-use crate::control::admin::elb::ElbAnswer;
-use crate::control::admin::elb::ElbCall;
-use crate::control::admin::elb::ROOT;
-use crate::control::admin::elb::VERSIONS;
 use crate::control::admin::elb::batch;
+use crate::control::admin::elb::call::ElbAnswer;
+use crate::control::admin::elb::call::ElbCall;
 use crate::control::admin::elb::described;
 use crate::control::admin::elb::query;
 use crate::control::admin::elb::status_tree;
 use crate::control::admin::elb::surroundings;
 use crate::control::admin::http::request::percent_decoded;
 use crate::control::elb::fault::ElbFault;
-use crate::control::elb::ids;
-use crate::control::elb::objects::ElbKind;
-use crate::control::elb::objects::ElbObject;
+use crate::control::elb::object::ElbKind;
+use crate::control::elb::object::ElbObject;
+use crate::control::elb::object_set::ElbObjects;
 use crate::control::elb::store::ElbCreation;
-use crate::control::elb::store::ElbObjects;
+
+/// What paths of calls begin with.
+pub(super) const ROOT: &str = "/v3/";
+pub(super) const VERSIONS: &str = "/versions";
 
 /// Kinds that stand right below the root.
 const ROOTS: [ElbKind; 5] =
@@ -69,20 +70,6 @@ pub(super) fn answer(call: &ElbCall<'_>) -> ElbAnswer {
     }
 }
 
-/// An object of the project of the call; `owner` is the group that the path names of a member.
-pub(super) fn found<'o>(
-    call: &ElbCall<'_>,
-    objects: &'o ElbObjects,
-    (kind, owner): (ElbKind, Option<&str>),
-    id: &str,
-) -> Result<&'o ElbObject, ElbFault> {
-    let object = objects.of_project(kind, id, call.project)?;
-    match owner {
-        Some(owner) if object.owner != owner => Err(ElbFault::missing(kind.noun(), id)),
-        _ => Ok(object),
-    }
-}
-
 fn list(call: &ElbCall<'_>, kind: ElbKind, owner: Option<&str>) -> ElbAnswer {
     let objects = call.objects()?;
     if let Some(pool) = owner {
@@ -99,7 +86,7 @@ fn list(call: &ElbCall<'_>, kind: ElbKind, owner: Option<&str>) -> ElbAnswer {
 
 fn create(call: &ElbCall<'_>, kind: ElbKind, owner: &str) -> ElbAnswer {
     let sent = call.attributes(kind.word())?;
-    let id = new_id(kind)?;
+    let id = ElbCall::new_id(kind)?;
     let (_, objects) = call.change(|objects, now| {
         if kind == ElbKind::Member {
             objects.of_project(ElbKind::Pool, owner, call.project)?;
@@ -107,13 +94,6 @@ fn create(call: &ElbCall<'_>, kind: ElbKind, owner: &str) -> ElbAnswer {
         objects.create(kind, owner, &sent, ElbCreation { project: call.project, id: id.clone(), now })
     })?;
     shown(call, &objects, kind, &id, 201)
-}
-
-/// # Errors
-/// The system has no random bytes.
-pub(super) fn new_id(kind: ElbKind) -> Result<String, ElbFault> {
-    let id = ids::uuid().ok_or_else(|| ElbFault::internal("this host has no random bytes"))?;
-    Ok(if kind == ElbKind::Certificate { id.replace('-', "") } else { id })
 }
 
 fn shown(call: &ElbCall<'_>, objects: &ElbObjects, kind: ElbKind, id: &str, status: u16) -> ElbAnswer {
@@ -125,20 +105,20 @@ fn one(call: &ElbCall<'_>, method: &str, (kind, owner): (ElbKind, Option<&str>),
     match method {
         "GET" => {
             let objects = call.objects()?;
-            found(call, &objects, (kind, owner), id)?;
+            call.found(&objects, (kind, owner), id)?;
             shown(call, &objects, kind, id, 200)
         }
         "PUT" => {
             let sent: Map<String, Json> = call.attributes(kind.word())?;
             let (_, objects) = call.change(|objects, now| {
-                found(call, objects, (kind, owner), id)?;
+                call.found(objects, (kind, owner), id)?;
                 objects.update(kind, id, &sent, now)
             })?;
             shown(call, &objects, kind, id, 200)
         }
         "DELETE" => {
             call.change(|objects, now| {
-                found(call, objects, (kind, owner), id)?;
+                call.found(objects, (kind, owner), id)?;
                 objects.delete(kind, id, now)
             })?;
             Ok((204, Json::Null))
@@ -149,7 +129,7 @@ fn one(call: &ElbCall<'_>, method: &str, (kind, owner): (ElbKind, Option<&str>),
 
 fn delete_whole(call: &ElbCall<'_>, kind: ElbKind, id: &str) -> ElbAnswer {
     call.change(|objects, _| {
-        found(call, objects, (kind, None), id)?;
+        call.found(objects, (kind, None), id)?;
         objects.delete_whole(kind, id)
     })?;
     Ok((204, Json::Null))

@@ -3,26 +3,26 @@
 use serde_json::Value as Json;
 use serde_json::json;
 
-use crate::control::admin::elb::ElbAnswer;
-use crate::control::admin::elb::ElbCall;
+use crate::control::admin::elb::call::ElbAnswer;
+use crate::control::admin::elb::call::ElbCall;
 use crate::control::admin::elb::described::Described;
-use crate::control::elb::objects::ElbKind;
-use crate::control::elb::objects::ElbObject;
-use crate::control::elb::store::ElbObjects;
+use crate::control::elb::object::ElbKind;
+use crate::control::elb::object::ElbObject;
+use crate::control::elb::object_set::ElbObjects;
 
 pub(super) fn answer(call: &ElbCall<'_>, id: &str) -> ElbAnswer {
     let objects = call.objects()?;
     let balancer = objects.of_project(ElbKind::LoadBalancer, id, call.project)?;
-    let tree = StatusTree { objects: &objects, described: Described::new(call, &objects) };
+    let tree = ElbStatusTree { objects: &objects, described: Described::new(call, &objects) };
     Ok((200, json!({ "statuses": { "loadbalancer": tree.balancer(balancer) } })))
 }
 
-struct StatusTree<'o> {
+struct ElbStatusTree<'o> {
     objects: &'o ElbObjects,
     described: Described<'o>,
 }
 
-impl StatusTree<'_> {
+impl ElbStatusTree<'_> {
     fn balancer(&self, balancer: &ElbObject) -> Json {
         let of_it = |one: &&ElbObject| one.text("loadbalancer_id") == balancer.id;
         let listeners: Vec<Json> =

@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 use serde_json::json;
 
-use crate::control::elb::objects::ElbKind;
+use crate::control::elb::object::ElbKind;
 
 pub(super) fn versions() -> Json {
     json!({ "versions": [{ "id": "v3", "status": "CURRENT" }] })

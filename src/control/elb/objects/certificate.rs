@@ -7,10 +7,10 @@ use crate::control::elb::fault::ElbFault;
 use crate::control::elb::fields::ADMIN_STATE_UP;
 use crate::control::elb::fields::DESCRIPTION;
 use crate::control::elb::fields::ENTERPRISE_PROJECT;
-use crate::control::elb::fields::Field;
-use crate::control::elb::fields::Form;
+use crate::control::elb::fields::ElbField;
+use crate::control::elb::fields::ElbForm;
+use crate::control::elb::fields::ElbPresence;
 use crate::control::elb::fields::NAME;
-use crate::control::elb::fields::Presence;
 use crate::control::elb::fields::field;
 use crate::control::elb::fields::fixed;
 use crate::control::elb::fields::refused;
@@ -23,18 +23,18 @@ use crate::tls::x509::certificates;
 use crate::tls::x509::certificates::CertificateFile;
 use crate::tls::x509::certificates::CertificateFiles;
 
-pub(in crate::control::elb) const FIELDS: &[Field] = &[
+pub(in crate::control::elb) const FIELDS: &[ElbField] = &[
     NAME,
     DESCRIPTION,
     ADMIN_STATE_UP,
     ENTERPRISE_PROJECT,
-    fixed("type", Form::Word(&["server", "client"]), Presence::Default("\"server\"")),
-    field("certificate", Form::Pem, Presence::Required),
-    field("private_key", Form::Pem, Presence::Nullable),
-    field("domain", Form::Text, Presence::Nullable),
-    fixed("source", Form::Text, Presence::Nullable),
-    field("protection_status", Form::Word(PROTECTION), Presence::Default("\"nonProtection\"")),
-    field("protection_reason", Form::Text, Presence::Nullable),
+    fixed("type", ElbForm::Word(&["server", "client"]), ElbPresence::Default("\"server\"")),
+    field("certificate", ElbForm::Pem, ElbPresence::Required),
+    field("private_key", ElbForm::Pem, ElbPresence::Nullable),
+    field("domain", ElbForm::Text, ElbPresence::Nullable),
+    fixed("source", ElbForm::Text, ElbPresence::Nullable),
+    field("protection_status", ElbForm::Word(PROTECTION), ElbPresence::Default("\"nonProtection\"")),
+    field("protection_reason", ElbForm::Text, ElbPresence::Nullable),
     refused("enc_certificate", "is not taken: certificates of SM2 are not served"),
     refused("enc_private_key", "is not taken: certificates of SM2 are not served"),
     refused("scm_certificate_id", "is not taken: send `certificate` and `private_key`"),

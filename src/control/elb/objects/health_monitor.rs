@@ -2,30 +2,30 @@
 
 use crate::control::elb::fault::ElbFault;
 use crate::control::elb::fields::ADMIN_STATE_UP;
-use crate::control::elb::fields::Field;
-use crate::control::elb::fields::Form;
+use crate::control::elb::fields::ElbField;
+use crate::control::elb::fields::ElbForm;
+use crate::control::elb::fields::ElbPresence;
 use crate::control::elb::fields::NAME;
-use crate::control::elb::fields::Presence;
 use crate::control::elb::fields::field;
 use crate::control::elb::fields::fixed;
-use crate::control::elb::objects::ElbKind;
-use crate::control::elb::objects::ElbObject;
-use crate::control::elb::store::ElbObjects;
+use crate::control::elb::object::ElbKind;
+use crate::control::elb::object::ElbObject;
+use crate::control::elb::object_set::ElbObjects;
 
-pub(in crate::control::elb) const FIELDS: &[Field] = &[
+pub(in crate::control::elb) const FIELDS: &[ElbField] = &[
     NAME,
     ADMIN_STATE_UP,
-    fixed("pool_id", Form::Text, Presence::Required),
-    field("type", Form::Word(&["HTTP", "HTTPS", "TCP", "GRPC"]), Presence::Required),
-    field("delay", Form::Number(1, 50), Presence::Required),
-    field("timeout", Form::Number(1, 50), Presence::Required),
-    field("max_retries", Form::Number(1, 10), Presence::Required),
-    field("max_retries_down", Form::Number(1, 10), Presence::Default("3")),
-    field("http_method", Form::Word(&["GET", "HEAD"]), Presence::Default("\"GET\"")),
-    field("url_path", Form::Text, Presence::Default("\"/\"")),
-    field("domain_name", Form::Text, Presence::Nullable),
-    field("expected_codes", Form::Text, Presence::Nullable),
-    field("monitor_port", Form::Number(1, 65_535), Presence::Nullable),
+    fixed("pool_id", ElbForm::Text, ElbPresence::Required),
+    field("type", ElbForm::Word(&["HTTP", "HTTPS", "TCP", "GRPC"]), ElbPresence::Required),
+    field("delay", ElbForm::Number(1, 50), ElbPresence::Required),
+    field("timeout", ElbForm::Number(1, 50), ElbPresence::Required),
+    field("max_retries", ElbForm::Number(1, 10), ElbPresence::Required),
+    field("max_retries_down", ElbForm::Number(1, 10), ElbPresence::Default("3")),
+    field("http_method", ElbForm::Word(&["GET", "HEAD"]), ElbPresence::Default("\"GET\"")),
+    field("url_path", ElbForm::Text, ElbPresence::Default("\"/\"")),
+    field("domain_name", ElbForm::Text, ElbPresence::Nullable),
+    field("expected_codes", ElbForm::Text, ElbPresence::Nullable),
+    field("monitor_port", ElbForm::Number(1, 65_535), ElbPresence::Nullable),
 ];
 
 /// Whether its group is there, and has no other.

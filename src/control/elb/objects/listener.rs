@@ -6,18 +6,18 @@ use serde_json::Value as Json;
 use crate::control::elb::fault::ElbFault;
 use crate::control::elb::fields::ADMIN_STATE_UP;
 use crate::control::elb::fields::DESCRIPTION;
-use crate::control::elb::fields::Field;
-use crate::control::elb::fields::Form;
+use crate::control::elb::fields::ElbField;
+use crate::control::elb::fields::ElbForm;
+use crate::control::elb::fields::ElbPresence;
 use crate::control::elb::fields::NAME;
-use crate::control::elb::fields::Presence;
 use crate::control::elb::fields::TAGS;
 use crate::control::elb::fields::field;
 use crate::control::elb::fields::fixed;
 use crate::control::elb::fields::refused;
-use crate::control::elb::objects::ElbKind;
-use crate::control::elb::objects::ElbObject;
+use crate::control::elb::object::ElbKind;
+use crate::control::elb::object::ElbObject;
+use crate::control::elb::object_set::ElbObjects;
 use crate::control::elb::objects::load_balancer::PROTECTION;
-use crate::control::elb::store::ElbObjects;
 
 const POLICIES: &[&str] = &[
     "tls-1-0",
@@ -32,35 +32,39 @@ const POLICIES: &[&str] = &[
     "tls-1-2-strict-no-cbc",
 ];
 
-pub(in crate::control::elb) const FIELDS: &[Field] = &[
+pub(in crate::control::elb) const FIELDS: &[ElbField] = &[
     NAME,
     DESCRIPTION,
     ADMIN_STATE_UP,
     TAGS,
-    fixed("loadbalancer_id", Form::Text, Presence::Required),
-    fixed("protocol", Form::Word(&["HTTP", "HTTPS", "TERMINATED_HTTPS"]), Presence::Required),
-    fixed("protocol_port", Form::Number(1, 65_535), Presence::Required),
-    field("default_pool_id", Form::Text, Presence::Nullable),
-    field("default_tls_container_ref", Form::Text, Presence::Nullable),
-    field("sni_container_refs", Form::Texts, Presence::Default("[]")),
-    field("client_ca_tls_container_ref", Form::Text, Presence::Nullable),
-    field("sni_match_algo", Form::Word(&["wildcard", "longest_suffix"]), Presence::Default("\"wildcard\"")),
-    field("tls_ciphers_policy", Form::Word(POLICIES), Presence::Default("\"tls-1-2\"")),
-    field("http2_enable", Form::Truth, Presence::Default("false")),
-    field("gzip_enable", Form::Truth, Presence::Default("false")),
-    field("connection", Form::Number(0, 1_000_000), Presence::Default("0")),
-    field("cps", Form::Number(0, 1_000_000), Presence::Default("0")),
-    field("keepalive_timeout", Form::Number(0, 4_000), Presence::Default("60")),
-    field("client_timeout", Form::Number(1, 300), Presence::Default("60")),
-    field("member_timeout", Form::Number(1, 300), Presence::Default("60")),
-    field("enable_member_retry", Form::Truth, Presence::Default("true")),
-    field("insert_headers", Form::Table(INSERT_HEADERS), Presence::Default("{}")),
+    fixed("loadbalancer_id", ElbForm::Text, ElbPresence::Required),
+    fixed("protocol", ElbForm::Word(&["HTTP", "HTTPS", "TERMINATED_HTTPS"]), ElbPresence::Required),
+    fixed("protocol_port", ElbForm::Number(1, 65_535), ElbPresence::Required),
+    field("default_pool_id", ElbForm::Text, ElbPresence::Nullable),
+    field("default_tls_container_ref", ElbForm::Text, ElbPresence::Nullable),
+    field("sni_container_refs", ElbForm::Texts, ElbPresence::Default("[]")),
+    field("client_ca_tls_container_ref", ElbForm::Text, ElbPresence::Nullable),
+    field(
+        "sni_match_algo",
+        ElbForm::Word(&["wildcard", "longest_suffix"]),
+        ElbPresence::Default("\"wildcard\""),
+    ),
+    field("tls_ciphers_policy", ElbForm::Word(POLICIES), ElbPresence::Default("\"tls-1-2\"")),
+    field("http2_enable", ElbForm::Truth, ElbPresence::Default("false")),
+    field("gzip_enable", ElbForm::Truth, ElbPresence::Default("false")),
+    field("connection", ElbForm::Number(0, 1_000_000), ElbPresence::Default("0")),
+    field("cps", ElbForm::Number(0, 1_000_000), ElbPresence::Default("0")),
+    field("keepalive_timeout", ElbForm::Number(0, 4_000), ElbPresence::Default("60")),
+    field("client_timeout", ElbForm::Number(1, 300), ElbPresence::Default("60")),
+    field("member_timeout", ElbForm::Number(1, 300), ElbPresence::Default("60")),
+    field("enable_member_retry", ElbForm::Truth, ElbPresence::Default("true")),
+    field("insert_headers", ElbForm::Table(INSERT_HEADERS), ElbPresence::Default("{}")),
     // Kept and given back: they say what the real service does for other protocols, or in its console.
-    field("enhance_l7policy_enable", Form::Truth, Presence::Default("false")),
-    field("transparent_client_ip_enable", Form::Truth, Presence::Default("true")),
-    field("connection_limit", Form::Number(-1, -1), Presence::Default("-1")),
-    field("protection_status", Form::Word(PROTECTION), Presence::Default("\"nonProtection\"")),
-    field("protection_reason", Form::Text, Presence::Nullable),
+    field("enhance_l7policy_enable", ElbForm::Truth, ElbPresence::Default("false")),
+    field("transparent_client_ip_enable", ElbForm::Truth, ElbPresence::Default("true")),
+    field("connection_limit", ElbForm::Number(-1, -1), ElbPresence::Default("-1")),
+    field("protection_status", ElbForm::Word(PROTECTION), ElbPresence::Default("\"nonProtection\"")),
+    field("protection_reason", ElbForm::Text, ElbPresence::Nullable),
     refused("security_policy_id", "is not taken: choose one of `tls_ciphers_policy`"),
     refused("ipgroup", "is not taken"),
     refused("proxy_protocol_enable", "is not taken"),
@@ -70,48 +74,48 @@ pub(in crate::control::elb) const FIELDS: &[Field] = &[
     refused("port_ranges", "is not taken with the protocols HTTP and HTTPS"),
 ];
 
-const OFF: Presence = Presence::Default("false");
+const OFF: ElbPresence = ElbPresence::Default("false");
 const NO_HEADER: &str = "is not taken: Ringway has no such header";
 
 /// As they are named on the wire. Of those with an alias, the alias counts while the header is on.
-const INSERT_HEADERS: &[Field] = &[
+const INSERT_HEADERS: &[ElbField] = &[
     field(
         "X-Forwarded-For-Processing-Mode",
-        Form::Word(&["append", "remove", "preserve"]),
-        Presence::Default("\"append\""),
+        ElbForm::Word(&["append", "remove", "preserve"]),
+        ElbPresence::Default("\"append\""),
     ),
-    field("X-Forwarded-Host", Form::Truth, Presence::Default("true")),
-    field("X-Forwarded-Proto", Form::Truth, OFF),
-    field("X-Forwarded-Port", Form::Truth, OFF),
-    field("X-Real-IP", Form::Truth, OFF),
-    field("X-Forwarded-Clientcert-subjectdn-enable", Form::Truth, OFF),
-    field("X-Forwarded-Clientcert-subjectdn-alias", Form::Text, Presence::Nullable),
-    field("X-Forwarded-Clientcert-issuerdn-enable", Form::Truth, OFF),
-    field("X-Forwarded-Clientcert-issuerdn-alias", Form::Text, Presence::Nullable),
-    field("X-Forwarded-Clientcert-fingerprint-enable", Form::Truth, OFF),
-    field("X-Forwarded-Clientcert-fingerprint-alias", Form::Text, Presence::Nullable),
-    field("X-Forwarded-Clientcert-clientverify-enable", Form::Truth, OFF),
-    field("X-Forwarded-Clientcert-clientverify-alias", Form::Text, Presence::Nullable),
-    field("X-Forwarded-Clientcert-serialnumber-enable", Form::Truth, OFF),
-    field("X-Forwarded-Clientcert-serialnumber-alias", Form::Text, Presence::Nullable),
-    field("X-Forwarded-Clientcert-enable", Form::Truth, OFF),
-    field("X-Forwarded-Clientcert-alias", Form::Text, Presence::Nullable),
-    field("X-Forwarded-Clientcert-ciphers-enable", Form::Truth, OFF),
-    field("X-Forwarded-Clientcert-ciphers-alias", Form::Text, Presence::Nullable),
-    field("X-Forwarded-Clientcert-end-enable", Form::Truth, OFF),
-    field("X-Forwarded-Clientcert-end-alias", Form::Text, Presence::Nullable),
-    field("X-Forwarded-TLS-Protocol", Form::Truth, OFF),
-    field("X-Forwarded-TLS-Protocol-alias", Form::Text, Presence::Nullable),
-    field("X-Forwarded-TLS-Cipher", Form::Truth, OFF),
-    field("X-Forwarded-TLS-Cipher-alias", Form::Text, Presence::Nullable),
-    field("X-Forwarded-Tls-Sni-enable", Form::Truth, OFF),
-    field("X-Forwarded-Tls-Sni-alias", Form::Text, Presence::Nullable),
-    field("X-Forwarded-Tls-Alpn-Protocol-enable", Form::Truth, OFF),
-    field("X-Forwarded-Tls-Alpn-Protocol-alias", Form::Text, Presence::Nullable),
-    field("X-Forwarded-Tls-Ja3-enable", Form::Truth, OFF),
-    field("X-Forwarded-Tls-Ja3-alias", Form::Text, Presence::Nullable),
-    field("X-Forwarded-Tls-Ja4-enable", Form::Truth, OFF),
-    field("X-Forwarded-Tls-Ja4-alias", Form::Text, Presence::Nullable),
+    field("X-Forwarded-Host", ElbForm::Truth, ElbPresence::Default("true")),
+    field("X-Forwarded-Proto", ElbForm::Truth, OFF),
+    field("X-Forwarded-Port", ElbForm::Truth, OFF),
+    field("X-Real-IP", ElbForm::Truth, OFF),
+    field("X-Forwarded-Clientcert-subjectdn-enable", ElbForm::Truth, OFF),
+    field("X-Forwarded-Clientcert-subjectdn-alias", ElbForm::Text, ElbPresence::Nullable),
+    field("X-Forwarded-Clientcert-issuerdn-enable", ElbForm::Truth, OFF),
+    field("X-Forwarded-Clientcert-issuerdn-alias", ElbForm::Text, ElbPresence::Nullable),
+    field("X-Forwarded-Clientcert-fingerprint-enable", ElbForm::Truth, OFF),
+    field("X-Forwarded-Clientcert-fingerprint-alias", ElbForm::Text, ElbPresence::Nullable),
+    field("X-Forwarded-Clientcert-clientverify-enable", ElbForm::Truth, OFF),
+    field("X-Forwarded-Clientcert-clientverify-alias", ElbForm::Text, ElbPresence::Nullable),
+    field("X-Forwarded-Clientcert-serialnumber-enable", ElbForm::Truth, OFF),
+    field("X-Forwarded-Clientcert-serialnumber-alias", ElbForm::Text, ElbPresence::Nullable),
+    field("X-Forwarded-Clientcert-enable", ElbForm::Truth, OFF),
+    field("X-Forwarded-Clientcert-alias", ElbForm::Text, ElbPresence::Nullable),
+    field("X-Forwarded-Clientcert-ciphers-enable", ElbForm::Truth, OFF),
+    field("X-Forwarded-Clientcert-ciphers-alias", ElbForm::Text, ElbPresence::Nullable),
+    field("X-Forwarded-Clientcert-end-enable", ElbForm::Truth, OFF),
+    field("X-Forwarded-Clientcert-end-alias", ElbForm::Text, ElbPresence::Nullable),
+    field("X-Forwarded-TLS-Protocol", ElbForm::Truth, OFF),
+    field("X-Forwarded-TLS-Protocol-alias", ElbForm::Text, ElbPresence::Nullable),
+    field("X-Forwarded-TLS-Cipher", ElbForm::Truth, OFF),
+    field("X-Forwarded-TLS-Cipher-alias", ElbForm::Text, ElbPresence::Nullable),
+    field("X-Forwarded-Tls-Sni-enable", ElbForm::Truth, OFF),
+    field("X-Forwarded-Tls-Sni-alias", ElbForm::Text, ElbPresence::Nullable),
+    field("X-Forwarded-Tls-Alpn-Protocol-enable", ElbForm::Truth, OFF),
+    field("X-Forwarded-Tls-Alpn-Protocol-alias", ElbForm::Text, ElbPresence::Nullable),
+    field("X-Forwarded-Tls-Ja3-enable", ElbForm::Truth, OFF),
+    field("X-Forwarded-Tls-Ja3-alias", ElbForm::Text, ElbPresence::Nullable),
+    field("X-Forwarded-Tls-Ja4-enable", ElbForm::Truth, OFF),
+    field("X-Forwarded-Tls-Ja4-alias", ElbForm::Text, ElbPresence::Nullable),
     refused("X-Forwarded-ELB-IP", NO_HEADER),
     refused("X-Forwarded-ELB-ID", NO_HEADER),
     refused("X-Forwarded-For-Port", NO_HEADER),

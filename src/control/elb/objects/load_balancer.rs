@@ -3,10 +3,10 @@
 use crate::control::elb::fields::ADMIN_STATE_UP;
 use crate::control::elb::fields::DESCRIPTION;
 use crate::control::elb::fields::ENTERPRISE_PROJECT;
-use crate::control::elb::fields::Field;
-use crate::control::elb::fields::Form;
+use crate::control::elb::fields::ElbField;
+use crate::control::elb::fields::ElbForm;
+use crate::control::elb::fields::ElbPresence;
 use crate::control::elb::fields::NAME;
-use crate::control::elb::fields::Presence;
 use crate::control::elb::fields::TAGS;
 use crate::control::elb::fields::field;
 use crate::control::elb::fields::fixed;
@@ -15,28 +15,28 @@ use crate::control::elb::fields::refused;
 const NO_PUBLIC_IP: &str = "is not taken: Ringway gives no public addresses; write `vip_address`";
 const NO_BILLING: &str = "is not taken: Ringway sends no bills";
 
-pub(in crate::control::elb) const FIELDS: &[Field] = &[
+pub(in crate::control::elb) const FIELDS: &[ElbField] = &[
     NAME,
     DESCRIPTION,
     ADMIN_STATE_UP,
     ENTERPRISE_PROJECT,
     TAGS,
-    fixed("availability_zone_list", Form::Texts, Presence::Required),
-    field("vip_address", Form::Address, Presence::Nullable),
-    field("ipv6_vip_address", Form::Address, Presence::Nullable),
-    field("vip_subnet_cidr_id", Form::Text, Presence::Nullable),
-    field("ipv6_vip_virsubnet_id", Form::Text, Presence::Nullable),
-    fixed("vpc_id", Form::Text, Presence::Nullable),
-    field("l4_flavor_id", Form::Text, Presence::Nullable),
-    field("l7_flavor_id", Form::Text, Presence::Nullable),
-    field("elb_virsubnet_ids", Form::Texts, Presence::Default("[]")),
-    field("ip_target_enable", Form::Truth, Presence::Default("false")),
-    field("deletion_protection_enable", Form::Truth, Presence::Default("false")),
-    fixed("provider", Form::Word(&["vlb"]), Presence::Default("\"vlb\"")),
-    fixed("guaranteed", Form::Truth, Presence::Default("true")),
-    field("waf_failure_action", Form::Word(&["discard", "forward"]), Presence::Default("\"forward\"")),
-    field("protection_status", Form::Word(PROTECTION), Presence::Default("\"nonProtection\"")),
-    field("protection_reason", Form::Text, Presence::Nullable),
+    fixed("availability_zone_list", ElbForm::Texts, ElbPresence::Required),
+    field("vip_address", ElbForm::Address, ElbPresence::Nullable),
+    field("ipv6_vip_address", ElbForm::Address, ElbPresence::Nullable),
+    field("vip_subnet_cidr_id", ElbForm::Text, ElbPresence::Nullable),
+    field("ipv6_vip_virsubnet_id", ElbForm::Text, ElbPresence::Nullable),
+    fixed("vpc_id", ElbForm::Text, ElbPresence::Nullable),
+    field("l4_flavor_id", ElbForm::Text, ElbPresence::Nullable),
+    field("l7_flavor_id", ElbForm::Text, ElbPresence::Nullable),
+    field("elb_virsubnet_ids", ElbForm::Texts, ElbPresence::Default("[]")),
+    field("ip_target_enable", ElbForm::Truth, ElbPresence::Default("false")),
+    field("deletion_protection_enable", ElbForm::Truth, ElbPresence::Default("false")),
+    fixed("provider", ElbForm::Word(&["vlb"]), ElbPresence::Default("\"vlb\"")),
+    fixed("guaranteed", ElbForm::Truth, ElbPresence::Default("true")),
+    field("waf_failure_action", ElbForm::Word(&["discard", "forward"]), ElbPresence::Default("\"forward\"")),
+    field("protection_status", ElbForm::Word(PROTECTION), ElbPresence::Default("\"nonProtection\"")),
+    field("protection_reason", ElbForm::Text, ElbPresence::Nullable),
     refused("publicip", NO_PUBLIC_IP),
     refused("publicip_ids", NO_PUBLIC_IP),
     refused("ipv6_bandwidth", NO_PUBLIC_IP),

@@ -2,24 +2,24 @@
 
 use crate::control::elb::fault::ElbFault;
 use crate::control::elb::fields::ADMIN_STATE_UP;
-use crate::control::elb::fields::Field;
-use crate::control::elb::fields::Form;
+use crate::control::elb::fields::ElbField;
+use crate::control::elb::fields::ElbForm;
+use crate::control::elb::fields::ElbPresence;
 use crate::control::elb::fields::NAME;
-use crate::control::elb::fields::Presence;
 use crate::control::elb::fields::field;
 use crate::control::elb::fields::fixed;
-use crate::control::elb::objects::ElbKind;
-use crate::control::elb::objects::ElbObject;
-use crate::control::elb::store::ElbObjects;
+use crate::control::elb::object::ElbKind;
+use crate::control::elb::object::ElbObject;
+use crate::control::elb::object_set::ElbObjects;
 
-pub(in crate::control::elb) const FIELDS: &[Field] = &[
+pub(in crate::control::elb) const FIELDS: &[ElbField] = &[
     NAME,
     ADMIN_STATE_UP,
-    fixed("address", Form::Address, Presence::Required),
-    fixed("protocol_port", Form::Number(1, 65_535), Presence::Required),
-    field("weight", Form::Number(0, 100), Presence::Default("1")),
-    fixed("subnet_cidr_id", Form::Text, Presence::Nullable),
-    fixed("availability_zone", Form::Text, Presence::Nullable),
+    fixed("address", ElbForm::Address, ElbPresence::Required),
+    fixed("protocol_port", ElbForm::Number(1, 65_535), ElbPresence::Required),
+    field("weight", ElbForm::Number(0, 100), ElbPresence::Default("1")),
+    fixed("subnet_cidr_id", ElbForm::Text, ElbPresence::Nullable),
+    fixed("availability_zone", ElbForm::Text, ElbPresence::Nullable),
 ];
 
 /// Whether it is in the group once only.

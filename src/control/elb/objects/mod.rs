@@ -10,120 +10,47 @@ pub(super) mod pool;
 use serde_json::Map;
 use serde_json::Value as Json;
 
-use crate::control::elb::fields::Field;
+use crate::control::elb::fault::ElbFault;
+use crate::control::elb::fields::ElbField;
+use crate::control::elb::object::ElbKind;
+use crate::control::elb::object::ElbObject;
+use crate::control::elb::object_set::ElbObjects;
 
-/// A kind of object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ElbKind {
-    LoadBalancer,
-    Listener,
-    Pool,
-    Member,
-    HealthMonitor,
-    Certificate,
-}
-
-impl ElbKind {
-    pub const ALL: [ElbKind; 6] = [
-        ElbKind::LoadBalancer,
-        ElbKind::Listener,
-        ElbKind::Pool,
-        ElbKind::Member,
-        ElbKind::HealthMonitor,
-        ElbKind::Certificate,
-    ];
-
-    /// What a document of one is wrapped in.
-    pub fn word(self) -> &'static str {
-        match self {
-            ElbKind::LoadBalancer => "loadbalancer",
-            ElbKind::Listener => "listener",
-            ElbKind::Pool => "pool",
-            ElbKind::Member => "member",
-            ElbKind::HealthMonitor => "healthmonitor",
-            ElbKind::Certificate => "certificate",
-        }
-    }
-
-    /// What a list of them is wrapped in, and what stands for them in paths.
-    pub fn plural(self) -> &'static str {
-        match self {
-            ElbKind::LoadBalancer => "loadbalancers",
-            ElbKind::Listener => "listeners",
-            ElbKind::Pool => "pools",
-            ElbKind::Member => "members",
-            ElbKind::HealthMonitor => "healthmonitors",
-            ElbKind::Certificate => "certificates",
-        }
-    }
-
-    /// In words.
-    pub fn noun(self) -> &'static str {
-        match self {
-            ElbKind::LoadBalancer => "load balancer",
-            ElbKind::Listener => "listener",
-            ElbKind::Pool => "backend server group",
-            ElbKind::Member => "backend server",
-            ElbKind::HealthMonitor => "health check",
-            ElbKind::Certificate => "certificate",
-        }
-    }
-
-    pub(super) fn fields(self) -> &'static [Field] {
-        match self {
-            ElbKind::LoadBalancer => load_balancer::FIELDS,
-            ElbKind::Listener => listener::FIELDS,
-            ElbKind::Pool => pool::FIELDS,
-            ElbKind::Member => member::FIELDS,
-            ElbKind::HealthMonitor => health_monitor::FIELDS,
-            ElbKind::Certificate => certificate::FIELDS,
-        }
-    }
-
-    /// How many of a kind there may be.
-    pub fn quota(self) -> usize {
-        match self {
-            ElbKind::LoadBalancer => 100,
-            ElbKind::Listener | ElbKind::Pool | ElbKind::HealthMonitor | ElbKind::Certificate => 1_000,
-            ElbKind::Member => 10_000,
-        }
+pub(super) fn fields(kind: ElbKind) -> &'static [ElbField] {
+    match kind {
+        ElbKind::LoadBalancer => load_balancer::FIELDS,
+        ElbKind::Listener => listener::FIELDS,
+        ElbKind::Pool => pool::FIELDS,
+        ElbKind::Member => member::FIELDS,
+        ElbKind::HealthMonitor => health_monitor::FIELDS,
+        ElbKind::Certificate => certificate::FIELDS,
     }
 }
 
-/// An object as it is kept: every attribute of its kind, and what all kinds have.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ElbObject {
-    pub kind: ElbKind,
-    pub id: String,
-    pub project: String,
-    /// Of a member, the pool that it is in; else empty.
-    pub owner: String,
-    pub created_at: String,
-    pub updated_at: String,
-    pub attributes: Map<String, Json>,
+/// Looks at what attributes say by themselves, and adds what follows of them.
+///
+/// # Errors
+/// It names the attribute.
+pub(super) fn settle(kind: ElbKind, attributes: &mut Map<String, Json>) -> Result<(), ElbFault> {
+    match kind {
+        ElbKind::Listener => listener::settle(attributes),
+        ElbKind::Certificate => certificate::settle(attributes)?,
+        _ => {}
+    }
+    Ok(())
 }
 
-impl ElbObject {
-    /// An attribute that is a text; empty where it is null.
-    pub fn text(&self, name: &str) -> &str {
-        self.attributes.get(name).and_then(Json::as_str).unwrap_or_default()
-    }
-
-    pub fn truth(&self, name: &str) -> bool {
-        self.attributes.get(name).and_then(Json::as_bool).unwrap_or_default()
-    }
-
-    /// An attribute that is a number; 0 where it is null.
-    pub fn number(&self, name: &str) -> i64 {
-        self.attributes.get(name).and_then(Json::as_i64).unwrap_or_default()
-    }
-
-    pub fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
-        let list = self.attributes.get(name).and_then(Json::as_array);
-        list.into_iter().flatten().filter_map(Json::as_str)
-    }
-
-    pub fn table(&self, name: &str) -> Option<&Map<String, Json>> {
-        self.attributes.get(name).and_then(Json::as_object)
+/// Whether an object goes together with the others.
+///
+/// # Errors
+/// It names the attribute, or the other object.
+pub(super) fn check(objects: &ElbObjects, object: &ElbObject) -> Result<(), ElbFault> {
+    match object.kind {
+        // What they say was looked at before.
+        ElbKind::LoadBalancer | ElbKind::Certificate => Ok(()),
+        ElbKind::Listener => listener::check(objects, object),
+        ElbKind::Pool => pool::check(objects, object),
+        ElbKind::Member => member::check(objects, object),
+        ElbKind::HealthMonitor => health_monitor::check(objects, object),
     }
 }

@@ -4,37 +4,41 @@ use crate::control::elb::fault::ElbFault;
 use crate::control::elb::fields::ADMIN_STATE_UP;
 use crate::control::elb::fields::DESCRIPTION;
 use crate::control::elb::fields::ENTERPRISE_PROJECT;
-use crate::control::elb::fields::Field;
-use crate::control::elb::fields::Form;
+use crate::control::elb::fields::ElbField;
+use crate::control::elb::fields::ElbForm;
+use crate::control::elb::fields::ElbPresence;
 use crate::control::elb::fields::NAME;
-use crate::control::elb::fields::Presence;
 use crate::control::elb::fields::field;
 use crate::control::elb::fields::fixed;
 use crate::control::elb::fields::refused;
-use crate::control::elb::objects::ElbKind;
-use crate::control::elb::objects::ElbObject;
+use crate::control::elb::object::ElbKind;
+use crate::control::elb::object::ElbObject;
+use crate::control::elb::object_set::ElbObjects;
 use crate::control::elb::objects::load_balancer::PROTECTION;
-use crate::control::elb::store::ElbObjects;
 
-pub(in crate::control::elb) const FIELDS: &[Field] = &[
+pub(in crate::control::elb) const FIELDS: &[ElbField] = &[
     NAME,
     DESCRIPTION,
     ADMIN_STATE_UP,
     ENTERPRISE_PROJECT,
-    fixed("protocol", Form::Word(&["HTTP", "HTTPS", "GRPC"]), Presence::Required),
-    field("lb_algorithm", Form::Word(&["ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP"]), Presence::Required),
-    fixed("loadbalancer_id", Form::Text, Presence::Nullable),
+    fixed("protocol", ElbForm::Word(&["HTTP", "HTTPS", "GRPC"]), ElbPresence::Required),
+    field(
+        "lb_algorithm",
+        ElbForm::Word(&["ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP"]),
+        ElbPresence::Required,
+    ),
+    fixed("loadbalancer_id", ElbForm::Text, ElbPresence::Nullable),
     // The listener that it becomes the default of, when it is made.
-    fixed("listener_id", Form::Text, Presence::Nullable),
-    fixed("type", Form::Word(&["instance", "ip", ""]), Presence::Default("\"\"")),
-    fixed("vpc_id", Form::Text, Presence::Nullable),
-    fixed("ip_version", Form::Word(&["dualstack", "v4", "v6"]), Presence::Default("\"dualstack\"")),
-    field("session_persistence", Form::Table(PERSISTENCE), Presence::Nullable),
-    field("slow_start", Form::Table(SLOW_START), Presence::Nullable),
-    field("pool_health", Form::Table(POOL_HEALTH), Presence::Default("{}")),
-    field("member_deletion_protection_enable", Form::Truth, Presence::Default("false")),
-    field("protection_status", Form::Word(PROTECTION), Presence::Default("\"nonProtection\"")),
-    field("protection_reason", Form::Text, Presence::Nullable),
+    fixed("listener_id", ElbForm::Text, ElbPresence::Nullable),
+    fixed("type", ElbForm::Word(&["instance", "ip", ""]), ElbPresence::Default("\"\"")),
+    fixed("vpc_id", ElbForm::Text, ElbPresence::Nullable),
+    fixed("ip_version", ElbForm::Word(&["dualstack", "v4", "v6"]), ElbPresence::Default("\"dualstack\"")),
+    field("session_persistence", ElbForm::Table(PERSISTENCE), ElbPresence::Nullable),
+    field("slow_start", ElbForm::Table(SLOW_START), ElbPresence::Nullable),
+    field("pool_health", ElbForm::Table(POOL_HEALTH), ElbPresence::Default("{}")),
+    field("member_deletion_protection_enable", ElbForm::Truth, ElbPresence::Default("false")),
+    field("protection_status", ElbForm::Word(PROTECTION), ElbPresence::Default("\"nonProtection\"")),
+    field("protection_reason", ElbForm::Text, ElbPresence::Nullable),
     refused("any_port_enable", "is not taken with the protocols HTTP, HTTPS and GRPC"),
     refused("az_affinity", "is not taken: there are no availability zones"),
     refused("connection_drain", "is not taken with the protocols HTTP, HTTPS and GRPC"),
@@ -42,19 +46,19 @@ pub(in crate::control::elb) const FIELDS: &[Field] = &[
     refused("public_border_group", "is not taken"),
 ];
 
-const PERSISTENCE: &[Field] = &[
-    field("type", Form::Word(&["HTTP_COOKIE", "APP_COOKIE", "SOURCE_IP"]), Presence::Required),
-    field("cookie_name", Form::Text, Presence::Nullable),
-    field("persistence_timeout", Form::Number(1, 1_440), Presence::Default("1440")),
+const PERSISTENCE: &[ElbField] = &[
+    field("type", ElbForm::Word(&["HTTP_COOKIE", "APP_COOKIE", "SOURCE_IP"]), ElbPresence::Required),
+    field("cookie_name", ElbForm::Text, ElbPresence::Nullable),
+    field("persistence_timeout", ElbForm::Number(1, 1_440), ElbPresence::Default("1440")),
 ];
 
-const SLOW_START: &[Field] = &[
-    field("enable", Form::Truth, Presence::Required),
-    field("duration", Form::Number(30, 1_200), Presence::Default("30")),
+const SLOW_START: &[ElbField] = &[
+    field("enable", ElbForm::Truth, ElbPresence::Required),
+    field("duration", ElbForm::Number(30, 1_200), ElbPresence::Default("30")),
 ];
 
-const POOL_HEALTH: &[Field] =
-    &[field("minimum_healthy_member_count", Form::Number(0, 1), Presence::Default("0"))];
+const POOL_HEALTH: &[ElbField] =
+    &[field("minimum_healthy_member_count", ElbForm::Number(0, 1), ElbPresence::Default("0"))];
 
 /// Whether what it names is there and goes together.
 ///

@@ -1,0 +1,109 @@
+//! The objects of the ELB API: their kinds, and their attributes as they are kept.
+
+use serde_json::Map;
+use serde_json::Value as Json;
+
+/// A kind of object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ElbKind {
+    LoadBalancer,
+    Listener,
+    Pool,
+    Member,
+    HealthMonitor,
+    Certificate,
+}
+
+impl ElbKind {
+    pub const ALL: [ElbKind; 6] = [
+        ElbKind::LoadBalancer,
+        ElbKind::Listener,
+        ElbKind::Pool,
+        ElbKind::Member,
+        ElbKind::HealthMonitor,
+        ElbKind::Certificate,
+    ];
+
+    /// What a document of one is wrapped in.
+    pub fn word(self) -> &'static str {
+        match self {
+            ElbKind::LoadBalancer => "loadbalancer",
+            ElbKind::Listener => "listener",
+            ElbKind::Pool => "pool",
+            ElbKind::Member => "member",
+            ElbKind::HealthMonitor => "healthmonitor",
+            ElbKind::Certificate => "certificate",
+        }
+    }
+
+    /// What a list of them is wrapped in, and what stands for them in paths.
+    pub fn plural(self) -> &'static str {
+        match self {
+            ElbKind::LoadBalancer => "loadbalancers",
+            ElbKind::Listener => "listeners",
+            ElbKind::Pool => "pools",
+            ElbKind::Member => "members",
+            ElbKind::HealthMonitor => "healthmonitors",
+            ElbKind::Certificate => "certificates",
+        }
+    }
+
+    /// In words.
+    pub fn noun(self) -> &'static str {
+        match self {
+            ElbKind::LoadBalancer => "load balancer",
+            ElbKind::Listener => "listener",
+            ElbKind::Pool => "backend server group",
+            ElbKind::Member => "backend server",
+            ElbKind::HealthMonitor => "health check",
+            ElbKind::Certificate => "certificate",
+        }
+    }
+
+    /// How many of a kind there may be.
+    pub fn quota(self) -> usize {
+        match self {
+            ElbKind::LoadBalancer => 100,
+            ElbKind::Listener | ElbKind::Pool | ElbKind::HealthMonitor | ElbKind::Certificate => 1_000,
+            ElbKind::Member => 10_000,
+        }
+    }
+}
+
+/// An object as it is kept: every attribute of its kind, and what all kinds have.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ElbObject {
+    pub kind: ElbKind,
+    pub id: String,
+    pub project: String,
+    /// Of a member, the pool that it is in; else empty.
+    pub owner: String,
+    pub created_at: String,
+    pub updated_at: String,
+    pub attributes: Map<String, Json>,
+}
+
+impl ElbObject {
+    /// An attribute that is a text; empty where it is null.
+    pub fn text(&self, name: &str) -> &str {
+        self.attributes.get(name).and_then(Json::as_str).unwrap_or_default()
+    }
+
+    pub fn truth(&self, name: &str) -> bool {
+        self.attributes.get(name).and_then(Json::as_bool).unwrap_or_default()
+    }
+
+    /// An attribute that is a number; 0 where it is null.
+    pub fn number(&self, name: &str) -> i64 {
+        self.attributes.get(name).and_then(Json::as_i64).unwrap_or_default()
+    }
+
+    pub fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
+        let list = self.attributes.get(name).and_then(Json::as_array);
+        list.into_iter().flatten().filter_map(Json::as_str)
+    }
+
+    pub fn table(&self, name: &str) -> Option<&Map<String, Json>> {
+        self.attributes.get(name).and_then(Json::as_object)
+    }
+}

@@ -1,0 +1,98 @@
+//! All objects of the ELB API, to be read.
+
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+use serde_json::json;
+
+use crate::control::elb::fault::ElbFault;
+use crate::control::elb::object::ElbKind;
+use crate::control::elb::object::ElbObject;
+
+/// The form of the document in which objects are kept.
+const FORMAT: u64 = 1;
+
+/// The objects, in the order in which they were made. A copy shares them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ElbObjects {
+    pub(super) objects: Vec<Arc<ElbObject>>,
+}
+
+impl ElbObjects {
+    pub fn of_kind(&self, kind: ElbKind) -> impl Iterator<Item = &ElbObject> {
+        self.objects.iter().map(|object| &**object).filter(move |object| object.kind == kind)
+    }
+
+    pub fn find(&self, kind: ElbKind, id: &str) -> Option<&ElbObject> {
+        self.of_kind(kind).find(|object| object.id == id)
+    }
+
+    /// An object of this project.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn of_project(&self, kind: ElbKind, id: &str, project: &str) -> Result<&ElbObject, ElbFault> {
+        let found = self.find(kind, id).filter(|object| object.project == project);
+        found.ok_or_else(|| ElbFault::missing(kind.noun(), id))
+    }
+
+    /// What an attribute of an object names.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub(super) fn named(&self, kind: ElbKind, from: &ElbObject, name: &str) -> Result<&ElbObject, ElbFault> {
+        let id = from.text(name);
+        let found = self.find(kind, id).filter(|object| object.project == from.project);
+        found.ok_or_else(|| {
+            ElbFault::attribute(name, format!("names no {}: \"{}\"", kind.noun(), id.escape_debug()))
+        })
+    }
+
+    pub fn members_of<'s>(&'s self, pool: &'s str) -> impl Iterator<Item = &'s ElbObject> {
+        self.of_kind(ElbKind::Member).filter(move |member| member.owner == pool)
+    }
+
+    pub fn monitor_of(&self, pool: &str) -> Option<&ElbObject> {
+        self.of_kind(ElbKind::HealthMonitor).find(|monitor| monitor.text("pool_id") == pool)
+    }
+
+    /// The listeners that lead to a group.
+    pub fn listeners_of<'s>(&'s self, pool: &'s str) -> impl Iterator<Item = &'s ElbObject> {
+        self.of_kind(ElbKind::Listener).filter(move |listener| listener.text("default_pool_id") == pool)
+    }
+
+    /// As they are kept.
+    pub fn to_document(&self) -> Json {
+        let object = |object: &Arc<ElbObject>| {
+            json!({
+                "kind": object.kind.word(), "id": object.id, "project": object.project, "owner": object.owner,
+                "created_at": object.created_at, "updated_at": object.updated_at,
+                "attributes": object.attributes,
+            })
+        };
+        json!({ "format": FORMAT, "objects": self.objects.iter().map(object).collect::<Vec<_>>() })
+    }
+
+    /// None: the document is none of this version.
+    pub fn from_document(document: &Json) -> Option<ElbObjects> {
+        if document["format"] != FORMAT {
+            return None;
+        }
+        let object = |kept: &Json| {
+            let text = |name: &str| kept[name].as_str().map(str::to_owned);
+            let word = text("kind")?;
+            let object = ElbObject {
+                kind: ElbKind::ALL.into_iter().find(|kind| kind.word() == word)?,
+                id: text("id")?,
+                project: text("project")?,
+                owner: text("owner")?,
+                created_at: text("created_at")?,
+                updated_at: text("updated_at")?,
+                attributes: kept["attributes"].as_object()?.clone(),
+            };
+            Some(Arc::new(object))
+        };
+        let objects = document["objects"].as_array()?.iter().map(object).collect::<Option<Vec<_>>>()?;
+        Some(ElbObjects { objects })
+    }
+}

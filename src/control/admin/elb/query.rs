@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::control::elb::fault::ElbFault;
 
+/// Objects of a page.
 const MAX_LIMIT: usize = 2_000;
 
 /// The objects of a list that are asked for, and where they stand in it. Values of one filter are alternatives, filters

@@ -3,8 +3,6 @@
 //! `docs/elb_api.md` says what is taken. A call becomes another set of objects, which the thread that reloads puts into
 //! service and keeps, or refuses.
 
-#![expect(clippy::disallowed_types, reason = "no worker comes here")]
-
 mod batch;
 mod call;
 mod described;

@@ -65,6 +65,10 @@ impl SendHalf {
                 Poll::Ready(Ok(written.bytes))
             }
             Err(WriteError::Blocked) => {
+                // Where all streams together have no room, quinn-proto does not look whether this one is wanted.
+                if let Ok(Some(code)) = state.connection.send_stream(self.id).stopped() {
+                    return Poll::Ready(Err(StreamFailure::Stopped(code.into_inner())));
+                }
                 state.wait_stream(self.id, StreamHalf::Write, cx);
                 drop(state);
                 // The peer is told that it holds us up.

@@ -25,10 +25,10 @@ pub(super) fn client() -> ClientConfig {
     client_offering(kit::ALPN, false)
 }
 
-/// One with so much room for what it has not read, whatever the stream.
-pub(super) fn client_with_room(bytes: u32) -> ClientConfig {
+/// One with so much room for what it has not read: of a stream, and of all.
+pub(super) fn client_with_room(of_stream: u32, of_all: u32) -> ClientConfig {
     let mut transport = TransportConfig::default();
-    transport.receive_window(bytes.into());
+    transport.stream_receive_window(of_stream.into()).receive_window(of_all.into());
     let mut config = client();
     config.transport_config(Arc::new(transport));
     config

@@ -107,7 +107,7 @@ fn streams_with_a_higher_priority_have_what_room_the_peer_gives() {
                 }
             })(spawn)
         });
-        let connection = simulation.connect(client_with_room(65_536), "localhost");
+        let connection = simulation.connect(client_with_room(65_536, 65_536), "localhost");
         let spawn = simulation.spawn();
         let others = simulation.run(async move {
             connection.handshake().await.unwrap();
@@ -392,6 +392,38 @@ fn who_does_not_read_holds_the_other_up() {
         read_all(&mut receive).await
     });
     assert!(all == (0..100).flat_map(|number| pattern(number, 100_000)).collect::<Vec<_>>());
+}
+
+#[test]
+fn who_waits_for_room_is_told_that_nobody_wants_it() {
+    // As much as the client takes is written, and none of it may have come yet.
+    for millis in 0..50 {
+        let failure = Rc::new(Cell::new(None));
+        let seen = Rc::clone(&failure);
+        let serve = move |connection: QuicConnection| {
+            let seen = Rc::clone(&seen);
+            async move {
+                let (mut send, _receive) = connection.accept_both().await.unwrap();
+                while seen.get().is_none() {
+                    seen.set(send.write(Bytes::from_static(&[b'x'; 10_000])).await.err());
+                }
+                connection.closed().await;
+            }
+        };
+        let mut simulation = Simulation::new(1, LIMITS(), serving(serve));
+        let connection = simulation.connect(client_with_room(1 << 20, 10_000_000), "localhost");
+        let (_connection, _send, mut receive) = simulation.run(async move {
+            connection.handshake().await.unwrap();
+            let (mut send, receive) = connection.open_both().await.unwrap();
+            send.write(Bytes::from_static(b"begin")).await.unwrap();
+            (connection, send, receive)
+        });
+        simulation.pass(Duration::from_millis(millis));
+        assert_eq!(failure.get(), None);
+        receive.stop(3);
+        simulation.pass(Duration::from_secs(2));
+        assert_eq!(failure.get(), Some(StreamFailure::Stopped(3)), "after {millis} ms");
+    }
 }
 
 #[test]

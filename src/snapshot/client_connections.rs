@@ -61,10 +61,13 @@ impl ClientConnections {
         // The number of places is a power of two and a multiple of `WAYS`; the bits of the tag are others.
         let first = (hash as usize).wrapping_mul(WAYS) & (PLACES - 1);
         let ways = first..first + WAYS;
-        let load = |place: usize| self.places.get(place).map_or(0, |word| word.load(Ordering::Relaxed));
+        let load = |place: usize| self.places.get(place).map_or(0, |word| word.load(Ordering::SeqCst));
         let is_own = |word: u64| word & COUNT_MASK != 0 && word & !COUNT_MASK == tag;
+        // Workers that count the first ones of a client at the same moment can take a place each, so all of them count.
+        let total =
+            || ways.clone().map(load).filter(|word| is_own(*word)).map(|word| word & COUNT_MASK).sum::<u64>();
         // Each turn but the last was lost to another worker that has counted one.
-        loop {
+        while total() < u64::from(max) {
             let known = ways.clone().find(|place| is_own(load(*place)));
             let free = || ways.clone().find(|place| load(*place) & COUNT_MASK == 0);
             let Some(place) = known.or_else(free) else {
@@ -72,19 +75,20 @@ impl ClientConnections {
             };
             let before = load(place);
             let count = if is_own(before) { before & COUNT_MASK } else { 0 };
-            if count >= u64::from(max) {
-                return None;
-            }
             let is_unchanged = is_own(before) || before & COUNT_MASK == 0;
             if is_unchanged
                 && let Some(word) = self.places.get(place)
                 && word
-                    .compare_exchange(before, tag | (count + 1), Ordering::Relaxed, Ordering::Relaxed)
+                    .compare_exchange(before, tag | (count + 1), Ordering::SeqCst, Ordering::Relaxed)
                     .is_ok()
             {
-                return Some(ClientShare { table: Arc::clone(self), place: Some(place) });
+                let share = ClientShare { table: Arc::clone(self), place: Some(place) };
+                if total() <= u64::from(max) {
+                    return Some(share);
+                }
             }
         }
+        None
     }
 }
 
@@ -130,11 +134,34 @@ mod tests {
     fn threads_count_together() {
         let table = Arc::new(ClientConnections::default());
         let client = "192.0.2.1".parse().unwrap();
+        let open = AtomicU64::new(0);
+        let open_and_close = || {
+            if let Some(share) = table.open(1, 2, client) {
+                assert!(open.fetch_add(1, Ordering::SeqCst) < 2);
+                open.fetch_sub(1, Ordering::SeqCst);
+                drop(share);
+            }
+        };
         std::thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| (0..100_000).for_each(|_| drop(table.open(1, 2, client))));
+                scope.spawn(|| (0..200_000).for_each(|_| open_and_close()));
             }
         });
         assert!(table.places.iter().all(|place| place.load(Ordering::Relaxed) & COUNT_MASK == 0));
+    }
+
+    #[test]
+    fn all_places_of_a_client_count() {
+        let table = Arc::new(ClientConnections::default());
+        let client = "192.0.2.1".parse().unwrap();
+        let share = table.open(1, 3, client).unwrap();
+        // Two workers, to which it came at the same moment, took the next one, too.
+        let place = share.place.unwrap();
+        let word = table.places[place].load(Ordering::Relaxed);
+        table.places[place + 1].store(word, Ordering::Relaxed);
+        let third = table.open(1, 3, client).unwrap();
+        assert!(table.open(1, 3, client).is_none());
+        drop((share, third));
+        assert!(table.open(1, 3, client).is_some());
     }
 }

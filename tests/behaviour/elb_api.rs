@@ -1,49 +1,13 @@
 //! The ELB API: objects that are made by signed calls serve, are kept, and stay apart from those of files.
 
 use crate::support::api::{admin_address, call, call_at};
-use crate::support::elb::{KEYS, READER, TABLES, WRITER, elb, made};
+use crate::support::elb::{KEYS, READER, TABLES, WRITER, elb, free_address, id, made, refused, service};
 use crate::support::{Backend, Client, Ringway, Scenario};
 use serde_json::{Value as Json, json};
-use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 
 fn start(backend: &Backend) -> Ringway {
     Scenario::of(backend).table(TABLES).file("elb.keys", KEYS).start()
-}
-
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port is free")
-}
-
-/// The id of an object.
-fn id(object: &Json) -> &str {
-    object["id"].as_str().expect("it has an id")
-}
-
-/// A load balancer, a group and a listener that leads to it.
-fn service(ringway: &Ringway, at: SocketAddr) -> (Json, Json, Json) {
-    let balancer = made(
-        ringway,
-        "loadbalancers",
-        "loadbalancer",
-        &json!({ "name": "lb", "availability_zone_list": ["ringway"] }),
-    );
-    let pool = made(
-        ringway,
-        "pools",
-        "pool",
-        &json!({ "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", "loadbalancer_id": id(&balancer) }),
-    );
-    let listener = made(
-        ringway,
-        "listeners",
-        "listener",
-        &json!({
-            "name": "front", "protocol": "HTTP", "protocol_port": at.port(), "loadbalancer_id": id(&balancer),
-            "default_pool_id": id(&pool),
-        }),
-    );
-    (balancer, pool, listener)
 }
 
 fn member(ringway: &Ringway, pool: &Json, backend: &Backend) -> Json {
@@ -52,23 +16,11 @@ fn member(ringway: &Ringway, pool: &Json, backend: &Backend) -> Json {
     made(ringway, &format!("pools/{}/members", id(pool)), "member", &attributes)
 }
 
-#[track_caller]
-fn refused(told: &crate::support::api::Told, status: u16, code: &str, words: &str) {
-    let document = told.json();
-    assert!(
-        told.status == status && document["error_code"] == code && told.text.contains(words),
-        "{} {}",
-        told.status,
-        told.text
-    );
-    assert_eq!(document["request_id"].as_str(), told.field("X-Request-Id"));
-}
-
 #[test]
 fn objects_serve_and_are_kept_and_go_in_the_usual_order() {
     let (native, backend) = (Backend::echo_head(), Backend::echo_head());
     let ringway = start(&native);
-    let at = free();
+    let at = free_address();
     let (balancer, pool, listener) = service(&ringway, at);
     assert_eq!(listener["keepalive_timeout"], 60);
     let answer = Client::connect(at).get("/");
@@ -134,7 +86,7 @@ fn what_is_not_signed_or_not_allowed_changes_nothing() {
 fn neither_api_changes_what_the_other_has_made() {
     let (native, backend) = (Backend::echo_head(), Backend::echo_head());
     let ringway = start(&native);
-    let at = free();
+    let at = free_address();
     let (balancer, pool, listener) = service(&ringway, at);
     member(&ringway, &pool, &backend);
     let path = format!("/api/v1/listeners/{}", id(&listener));
@@ -150,7 +102,7 @@ fn neither_api_changes_what_the_other_has_made() {
     } });
     let before = elb(&ringway, WRITER, ("GET", "listeners"), &Json::Null).json()["listeners"].clone();
     let told = elb(&ringway, WRITER, ("POST", "listeners"), &taken);
-    assert_eq!(told.status, 409, "{}", told.text);
+    refused(&told, 409, "ELB.8907", "attribute `protocol_port`");
     assert_eq!(elb(&ringway, WRITER, ("GET", "listeners"), &Json::Null).json()["listeners"], before);
     assert_eq!(
         (Client::connect(at).get("/").status, Client::connect(ringway.address_of("web")).get("/").status),
@@ -162,7 +114,7 @@ fn neither_api_changes_what_the_other_has_made() {
 fn what_is_wrong_is_named_by_its_attribute() {
     let backend = Backend::echo_head();
     let ringway = start(&backend);
-    let (balancer, _, listener) = service(&ringway, free());
+    let (balancer, _, listener) = service(&ringway, free_address());
     let path = format!("listeners/{}", id(&listener));
     for (sent, words) in [
         (json!({ "keepalive_timeout": 5000 }), "`keepalive_timeout` must be a number from 0 to 4000"),
@@ -181,7 +133,7 @@ fn what_is_wrong_is_named_by_its_attribute() {
     let certificate = json!({ "certificate": { "certificate": "x", "private_key": "y" } });
     refused(&elb(&ringway, WRITER, ("POST", "certificates"), &certificate), 400, "ELB.1011", "is not PEM");
     let secured = json!({ "listener": {
-        "protocol": "HTTPS", "protocol_port": free().port(), "loadbalancer_id": id(&balancer),
+        "protocol": "HTTPS", "protocol_port": free_address().port(), "loadbalancer_id": id(&balancer),
     } });
     let told = elb(&ringway, WRITER, ("POST", "listeners"), &secured);
     refused(&told, 400, "ELB.8902", "`default_tls_container_ref` is missing");

@@ -38,6 +38,7 @@ mod doctor;
 mod drain;
 mod early_response;
 mod elb_api;
+mod elb_policies;
 mod empty;
 mod events;
 mod explain;

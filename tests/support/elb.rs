@@ -3,8 +3,9 @@
 use super::Ringway;
 use super::api::{Told, admin_address, call_at};
 use aws_lc_rs::{digest, hmac};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use std::fmt::Write as _;
+use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
 
 /// Who asks: an access key, its secret and its project.
@@ -54,7 +55,55 @@ pub(crate) fn elb(ringway: &Ringway, key: ElbKey, (method, path): (&str, &str), 
 /// Makes an object, and gives its attributes.
 #[track_caller]
 pub(crate) fn made(ringway: &Ringway, path: &str, kind: &str, attributes: &Json) -> Json {
-    let told = elb(ringway, WRITER, ("POST", path), &serde_json::json!({ kind: attributes }));
+    let told = elb(ringway, WRITER, ("POST", path), &json!({ kind: attributes }));
     assert_eq!(told.status, 201, "{}", told.text);
     told.json()[kind].clone()
+}
+
+/// The id of an object.
+pub(crate) fn id(object: &Json) -> &str {
+    object["id"].as_str().expect("it has an id")
+}
+
+/// A load balancer, a group and a listener that leads to it.
+pub(crate) fn service(ringway: &Ringway, at: SocketAddr) -> (Json, Json, Json) {
+    let balancer = made(
+        ringway,
+        "loadbalancers",
+        "loadbalancer",
+        &json!({ "name": "lb", "availability_zone_list": ["ringway"] }),
+    );
+    let pool = made(
+        ringway,
+        "pools",
+        "pool",
+        &json!({ "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", "loadbalancer_id": id(&balancer) }),
+    );
+    let listener = made(
+        ringway,
+        "listeners",
+        "listener",
+        &json!({
+            "name": "front", "protocol": "HTTP", "protocol_port": at.port(), "loadbalancer_id": id(&balancer),
+            "default_pool_id": id(&pool),
+        }),
+    );
+    (balancer, pool, listener)
+}
+
+#[track_caller]
+pub(crate) fn refused(told: &Told, status: u16, code: &str, words: &str) {
+    let document = told.json();
+    assert!(
+        told.status == status && document["error_code"] == code && told.text.contains(words),
+        "{} {}",
+        told.status,
+        told.text
+    );
+    assert_eq!(document["request_id"].as_str(), told.field("X-Request-Id"));
+}
+
+/// An address at which nothing listens.
+pub(crate) fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port is free")
 }

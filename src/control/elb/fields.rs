@@ -15,6 +15,8 @@ const MAX_TEXT: usize = 255;
 /// Characters of a chain of certificates or a key.
 const MAX_PEM: usize = 65_536;
 
+/// Bytes of what is sent to clients.
+const MAX_CONTENT: usize = 1_024;
 /// Elements of a list, where nothing else is said.
 const MAX_LIST: usize = 50;
 
@@ -33,7 +35,13 @@ pub(super) enum ElbForm {
     Text,
     /// Of as many lines as there are.
     Pem,
+    /// The same, of something that is sent to clients.
+    Content,
     Number(i64, i64),
+    /// A number that clients may also write as a text.
+    NumberText(i64, i64),
+    /// A text that is a number.
+    Digits(u16, u16),
     Truth,
     Word(&'static [&'static str]),
     /// An address of IPv4 or IPv6.
@@ -43,6 +51,8 @@ pub(super) enum ElbForm {
     Table(&'static [ElbField]),
     /// A list of tables with these attributes.
     Tables(&'static [ElbField]),
+    /// The same, of up to so many.
+    LongTables(&'static [ElbField], usize),
     /// Something that is not here: only what says so is taken, and the reason is told for everything else.
     Refused(&'static str),
 }
@@ -162,42 +172,69 @@ fn value(field: &ElbField, sent: Option<&Json>, within: &str) -> Result<Option<J
 }
 
 fn taken(form: ElbForm, sent: &Json, name: &str) -> Result<Json, ElbFault> {
-    let fault = |why: String| Err(ElbFault::attribute(name, why));
+    let refused = || ElbFault::attribute(name, wanted(form));
     let is_line = |text: &str| text.chars().count() <= MAX_TEXT && !text.chars().any(char::is_control);
-    match (form, sent) {
-        (ElbForm::Text, Json::String(text)) if is_line(text) => {}
-        (ElbForm::Text, _) => {
-            return fault(format!("must be a text of one line with up to {MAX_TEXT} characters"));
+    let is_within = |number: Option<i64>, least, most| {
+        number.filter(|number| (least..=most).contains(number)).map(Json::from).ok_or_else(refused)
+    };
+    let is_taken = match (form, sent) {
+        (ElbForm::Number(least, most), _) => return is_within(sent.as_i64(), least, most),
+        (ElbForm::NumberText(least, most), Json::String(text)) => {
+            return is_within(text.parse().ok(), least, most);
         }
-        (ElbForm::Pem, Json::String(text)) if text.len() <= MAX_PEM => {}
-        (ElbForm::Pem, _) => return fault(format!("must be PEM with up to {MAX_PEM} characters")),
-        (ElbForm::Number(least, most), Json::Number(number))
-            if number.as_i64().is_some_and(|number| (least..=most).contains(&number)) => {}
-        (ElbForm::Number(least, most), _) => {
-            return fault(format!("must be a number from {least} to {most}"));
-        }
-        (ElbForm::Truth, Json::Bool(_)) => {}
-        (ElbForm::Truth, _) => return fault("must be true or false".to_owned()),
-        (ElbForm::Word(words), Json::String(word)) if words.contains(&word.as_str()) => {}
-        (ElbForm::Word(words), _) => return fault(format!("must be one of {}", words.join(", "))),
-        (ElbForm::Address, Json::String(text)) if text.parse::<IpAddr>().is_ok() => {}
-        (ElbForm::Address, _) => return fault("must be an IP address".to_owned()),
-        (ElbForm::Texts, Json::Array(texts))
-            if texts.len() <= MAX_LIST && texts.iter().all(|text| text.as_str().is_some_and(is_line)) => {}
-        (ElbForm::Texts, _) => return fault(format!("must be a list of up to {MAX_LIST} texts")),
+        (ElbForm::NumberText(least, most), _) => return is_within(sent.as_i64(), least, most),
         (ElbForm::Table(fields), Json::Object(table)) => return whole(fields, table, name).map(Json::Object),
-        (ElbForm::Table(_), _) => return fault("must be an object".to_owned()),
-        (ElbForm::Tables(fields), Json::Array(tables)) if tables.len() <= MAX_LIST => {
-            let table = |table: &Json| match table {
-                Json::Object(table) => whole(fields, table, name).map(Json::Object),
-                _ => Err(ElbFault::attribute(name, "must be a list of objects")),
-            };
-            return tables.iter().map(table).collect::<Result<Vec<_>, _>>().map(Json::Array);
+        (ElbForm::Tables(fields), Json::Array(tables)) => return all_whole((fields, MAX_LIST), tables, name),
+        (ElbForm::LongTables(fields, most), Json::Array(tables)) => {
+            return all_whole((fields, most), tables, name);
         }
-        (ElbForm::Tables(_), _) => return fault(format!("must be a list of up to {MAX_LIST} objects")),
-        (ElbForm::Refused(why), _) => return fault(why.to_owned()),
+        (ElbForm::Text, Json::String(text)) => is_line(text),
+        (ElbForm::Pem, Json::String(text)) => text.len() <= MAX_PEM,
+        (ElbForm::Content, Json::String(text)) => text.len() <= MAX_CONTENT,
+        (ElbForm::Digits(least, most), Json::String(text)) => {
+            text.len() == 3 && text.parse().is_ok_and(|number: u16| (least..=most).contains(&number))
+        }
+        (ElbForm::Truth, Json::Bool(_)) => true,
+        (ElbForm::Word(words), Json::String(word)) => words.contains(&word.as_str()),
+        (ElbForm::Address, Json::String(text)) => text.parse::<IpAddr>().is_ok(),
+        (ElbForm::Texts, Json::Array(texts)) => {
+            texts.len() <= MAX_LIST && texts.iter().all(|text| text.as_str().is_some_and(is_line))
+        }
+        _ => false,
+    };
+    if is_taken { Ok(sent.clone()) } else { Err(refused()) }
+}
+
+/// What an attribute must be, for the client that has sent something else.
+fn wanted(form: ElbForm) -> String {
+    match form {
+        ElbForm::Text => format!("must be a text of one line with up to {MAX_TEXT} characters"),
+        ElbForm::Pem => format!("must be PEM with up to {MAX_PEM} characters"),
+        ElbForm::Content => format!("must be a text of up to {MAX_CONTENT} bytes"),
+        ElbForm::Number(least, most) | ElbForm::NumberText(least, most) => {
+            format!("must be a number from {least} to {most}")
+        }
+        ElbForm::Digits(least, most) => format!("must be a text from \"{least}\" to \"{most}\""),
+        ElbForm::Truth => "must be true or false".to_owned(),
+        ElbForm::Word(words) => format!("must be one of {}", words.join(", ")),
+        ElbForm::Address => "must be an IP address".to_owned(),
+        ElbForm::Texts => format!("must be a list of up to {MAX_LIST} texts"),
+        ElbForm::Table(_) => "must be an object".to_owned(),
+        ElbForm::Tables(_) => format!("must be a list of up to {MAX_LIST} objects"),
+        ElbForm::LongTables(_, most) => format!("must be a list of up to {most} objects"),
+        ElbForm::Refused(why) => why.to_owned(),
     }
-    Ok(sent.clone())
+}
+
+fn all_whole((fields, most): (&[ElbField], usize), tables: &[Json], name: &str) -> Result<Json, ElbFault> {
+    if tables.len() > most {
+        return Err(ElbFault::attribute(name, format!("must be a list of up to {most} objects")));
+    }
+    let table = |table: &Json| match table {
+        Json::Object(table) => whole(fields, table, name).map(Json::Object),
+        _ => Err(ElbFault::attribute(name, "must be a list of objects")),
+    };
+    tables.iter().map(table).collect::<Result<Vec<_>, _>>().map(Json::Array)
 }
 
 /// A table within an object. What it leaves out is as if it had never been named.

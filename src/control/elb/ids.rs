@@ -4,8 +4,20 @@ use std::fmt::Write as _;
 
 use aws_lc_rs::rand;
 
+use crate::control::elb::fault::ElbFault;
+use crate::control::elb::object::ElbKind;
+
+/// The id of a new object, in the form that objects of its kind have.
+///
+/// # Errors
+/// The system has no random bytes.
+pub fn of_kind(kind: ElbKind) -> Result<String, ElbFault> {
+    let id = uuid().ok_or_else(|| ElbFault::internal("this host has no random bytes"))?;
+    Ok(if kind == ElbKind::Certificate { id.replace('-', "") } else { id })
+}
+
 /// A random UUID (RFC 9562 §5.4). None: the system has no random bytes.
-pub fn uuid() -> Option<String> {
+fn uuid() -> Option<String> {
     let mut bytes = [0_u8; 16];
     rand::fill(&mut bytes).ok()?;
     bytes[6] = bytes[6] & 0x0f | 0x40;

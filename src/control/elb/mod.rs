@@ -4,11 +4,13 @@
 mod fields;
 pub mod fault;
 pub mod ids;
+pub mod index;
 pub mod keys;
 pub mod mapping;
 pub mod object;
 pub mod object_set;
 mod objects;
+mod removal;
 pub mod signature;
 pub mod state;
 pub mod store;

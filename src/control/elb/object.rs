@@ -12,16 +12,22 @@ pub enum ElbKind {
     Member,
     HealthMonitor,
     Certificate,
+    Policy,
+    Rule,
+    IpGroup,
 }
 
 impl ElbKind {
-    pub const ALL: [ElbKind; 6] = [
+    pub const ALL: [ElbKind; 9] = [
         ElbKind::LoadBalancer,
         ElbKind::Listener,
         ElbKind::Pool,
         ElbKind::Member,
         ElbKind::HealthMonitor,
         ElbKind::Certificate,
+        ElbKind::Policy,
+        ElbKind::Rule,
+        ElbKind::IpGroup,
     ];
 
     /// What a document of one is wrapped in.
@@ -33,6 +39,9 @@ impl ElbKind {
             ElbKind::Member => "member",
             ElbKind::HealthMonitor => "healthmonitor",
             ElbKind::Certificate => "certificate",
+            ElbKind::Policy => "l7policy",
+            ElbKind::Rule => "rule",
+            ElbKind::IpGroup => "ipgroup",
         }
     }
 
@@ -45,6 +54,9 @@ impl ElbKind {
             ElbKind::Member => "members",
             ElbKind::HealthMonitor => "healthmonitors",
             ElbKind::Certificate => "certificates",
+            ElbKind::Policy => "l7policies",
+            ElbKind::Rule => "rules",
+            ElbKind::IpGroup => "ipgroups",
         }
     }
 
@@ -57,6 +69,18 @@ impl ElbKind {
             ElbKind::Member => "backend server",
             ElbKind::HealthMonitor => "health check",
             ElbKind::Certificate => "certificate",
+            ElbKind::Policy => "forwarding policy",
+            ElbKind::Rule => "forwarding rule",
+            ElbKind::IpGroup => "IP group",
+        }
+    }
+
+    /// The kind of what one of these belongs to, below which it stands in paths.
+    pub fn owner(self) -> Option<ElbKind> {
+        match self {
+            ElbKind::Member => Some(ElbKind::Pool),
+            ElbKind::Rule => Some(ElbKind::Policy),
+            _ => None,
         }
     }
 
@@ -64,8 +88,8 @@ impl ElbKind {
     pub fn quota(self) -> usize {
         match self {
             ElbKind::LoadBalancer => 100,
-            ElbKind::Listener | ElbKind::Pool | ElbKind::HealthMonitor | ElbKind::Certificate => 1_000,
-            ElbKind::Member => 10_000,
+            ElbKind::Member | ElbKind::Rule => 10_000,
+            _ => 1_000,
         }
     }
 }
@@ -76,7 +100,7 @@ pub struct ElbObject {
     pub kind: ElbKind,
     pub id: String,
     pub project: String,
-    /// Of a member, the pool that it is in; else empty.
+    /// Of a member, the pool that it is in; of a rule, its policy; else empty.
     pub owner: String,
     pub created_at: String,
     pub updated_at: String,
@@ -101,6 +125,12 @@ impl ElbObject {
     pub fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
         let list = self.attributes.get(name).and_then(Json::as_array);
         list.into_iter().flatten().filter_map(Json::as_str)
+    }
+
+    /// The tables of an attribute that is a list of them.
+    pub fn tables(&self, name: &str) -> impl Iterator<Item = &Map<String, Json>> {
+        let list = self.attributes.get(name).and_then(Json::as_array);
+        list.into_iter().flatten().filter_map(Json::as_object)
     }
 
     pub fn table(&self, name: &str) -> Option<&Map<String, Json>> {

@@ -56,8 +56,16 @@ impl ElbObjects {
         self.of_kind(ElbKind::HealthMonitor).find(|monitor| monitor.text("pool_id") == pool)
     }
 
-    /// The listeners that lead to a group.
-    pub fn listeners_of<'s>(&'s self, pool: &'s str) -> impl Iterator<Item = &'s ElbObject> {
+    pub fn policies_of<'s>(&'s self, listener: &'s str) -> impl Iterator<Item = &'s ElbObject> {
+        self.of_kind(ElbKind::Policy).filter(move |policy| policy.text("listener_id") == listener)
+    }
+
+    pub fn rules_of<'s>(&'s self, policy: &'s str) -> impl Iterator<Item = &'s ElbObject> {
+        self.of_kind(ElbKind::Rule).filter(move |rule| rule.owner == policy)
+    }
+
+    /// The listeners whose default a group is.
+    pub fn defaulted_to<'s>(&'s self, pool: &'s str) -> impl Iterator<Item = &'s ElbObject> {
         self.of_kind(ElbKind::Listener).filter(move |listener| listener.text("default_pool_id") == pool)
     }
 

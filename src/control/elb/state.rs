@@ -19,8 +19,9 @@ use crate::config::Source;
 use crate::control::change::staging::StagedFile;
 use crate::control::change::staging::sync_folder;
 use crate::control::elb::mapping;
-use crate::control::elb::mapping::ElbFile;
-use crate::control::elb::mapping::ElbTerms;
+use crate::control::elb::mapping::certificate;
+use crate::control::elb::mapping::certificate::ElbFile;
+use crate::control::elb::mapping::names::ElbTerms;
 use crate::control::elb::object_set::ElbObjects;
 use crate::control::files;
 
@@ -99,7 +100,7 @@ pub fn save(api: &ElbApi, objects: &ElbObjects) -> io::Result<()> {
     let tables =
         StagedFile::write_with_mode(&tables_path(api), mapping::text(objects, &terms).as_bytes(), MODE);
     drop(tables.and_then(StagedFile::put_in_place));
-    remove_others(folder, &mapping::files(objects, &terms));
+    remove_others(folder, &certificate::files(objects, &terms));
     Ok(())
 }
 

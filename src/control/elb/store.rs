@@ -9,10 +9,17 @@ use serde_json::json;
 
 use crate::control::elb::fault::ElbFault;
 use crate::control::elb::fields;
+use crate::control::elb::ids;
+use crate::control::elb::index::ElbIndex;
 use crate::control::elb::object::ElbKind;
 use crate::control::elb::object::ElbObject;
 use crate::control::elb::object_set::ElbObjects;
 use crate::control::elb::objects;
+use crate::control::elb::objects::policy;
+use crate::control::elb::objects::rule;
+
+/// The last place that a policy can have.
+pub const MAX_PRIORITY: i64 = policy::MAX_PRIORITY;
 
 /// Who makes an object, and when.
 pub struct ElbCreation<'c> {
@@ -23,7 +30,7 @@ pub struct ElbCreation<'c> {
 }
 
 impl ElbObjects {
-    /// Makes an object. `owner` is the group of a member.
+    /// Makes an object. `owner` is the group of a member, or the policy of a rule.
     ///
     /// # Errors
     /// It names what is wrong with the document, or what stands in the way.
@@ -44,9 +51,10 @@ impl ElbObjects {
         {
             return Err(ElbFault::attribute("project_id", "is not the project of this path"));
         }
+        let rules = if kind == ElbKind::Policy { sent.remove("rules") } else { None };
         let mut attributes = fields::created(objects::fields(kind), &sent)?;
         objects::settle(kind, &mut attributes)?;
-        let object = ElbObject {
+        let mut object = ElbObject {
             kind,
             id,
             project: project.to_owned(),
@@ -55,10 +63,15 @@ impl ElbObjects {
             updated_at: now.to_owned(),
             attributes,
         };
+        objects::place(self, &mut object)?;
         objects::check(self, &object)?;
         let id = object.id.clone();
         self.objects.push(Arc::new(object));
-        if kind == ElbKind::Pool { self.settle_pool(&id, now) } else { Ok(()) }
+        match (kind, rules) {
+            (ElbKind::Pool, _) => self.settle_pool(&id, now),
+            (_, Some(rules)) => self.replace_rules((&id, project), &rules, now),
+            _ => Ok(()),
+        }
     }
 
     /// A group that is made for a listener becomes its default.
@@ -77,6 +90,24 @@ impl ElbObjects {
         self.update(ElbKind::Listener, &listener, change.as_object().unwrap_or(&Map::new()), now)
     }
 
+    /// Gives a policy these rules in the place of those that it has.
+    fn replace_rules(
+        &mut self,
+        (policy, project): (&str, &str),
+        rules: &Json,
+        now: &str,
+    ) -> Result<(), ElbFault> {
+        let rules = rules.as_array().ok_or_else(|| ElbFault::attribute("rules", "must be a list"))?;
+        self.objects.retain(|object| object.kind != ElbKind::Rule || object.owner != policy);
+        for rule in rules {
+            let rule = rule.as_object();
+            let rule = rule.ok_or_else(|| ElbFault::attribute("rules", "must be a list of objects"))?;
+            let creation = ElbCreation { project, id: ids::of_kind(ElbKind::Rule)?, now };
+            self.create(ElbKind::Rule, policy, rule, creation)?;
+        }
+        Ok(())
+    }
+
     /// Changes attributes of an object.
     ///
     /// # Errors
@@ -88,110 +119,99 @@ impl ElbObjects {
         sent: &Map<String, Json>,
         now: &str,
     ) -> Result<(), ElbFault> {
+        let mut sent = sent.clone();
+        let rules = if kind == ElbKind::Policy { sent.remove("rules") } else { None };
         let place = self.place(kind, id)?;
         let mut object = (*self.objects[place]).clone();
-        fields::update(objects::fields(kind), &mut object.attributes, sent)?;
+        let was_ordered = object.truth("enhance_l7policy_enable");
+        fields::update(objects::fields(kind), &mut object.attributes, &sent)?;
         objects::settle(kind, &mut object.attributes)?;
+        objects::place(self, &mut object)?;
         now.clone_into(&mut object.updated_at);
         objects::check(self, &object)?;
+        let (project, is_ordered) = (object.project.clone(), object.truth("enhance_l7policy_enable"));
         self.objects[place] = Arc::new(object);
+        if let Some(rules) = rules {
+            self.replace_rules((id, &project), &rules, now)?;
+        }
+        if kind == ElbKind::Listener && was_ordered != is_ordered {
+            self.order_policies(id, is_ordered)?;
+        }
         self.check_users(kind, id)
     }
 
-    fn place(&self, kind: ElbKind, id: &str) -> Result<usize, ElbFault> {
+    pub(super) fn place(&self, kind: ElbKind, id: &str) -> Result<usize, ElbFault> {
         let place = self.objects.iter().position(|object| object.kind == kind && object.id == id);
         place.ok_or_else(|| ElbFault::missing(kind.noun(), id))
     }
 
-    /// What a change of a group means for the listeners that lead to it.
+    /// What a change of an object means for those that name it.
     fn check_users(&self, kind: ElbKind, id: &str) -> Result<(), ElbFault> {
         match kind {
-            ElbKind::Pool => self.listeners_of(id).try_for_each(|one| objects::check(self, one)),
+            ElbKind::Pool => self.defaulted_to(id).try_for_each(|one| objects::check(self, one)),
+            ElbKind::Listener => self.policies_of(id).try_for_each(|one| objects::check(self, one)),
             _ => Ok(()),
         }
     }
 
-    /// Deletes an object that nothing needs.
+    /// With `enhance_l7policy_enable`, policies get the places in which they were asked without it.
+    fn order_policies(&mut self, listener: &str, is_ordered: bool) -> Result<(), ElbFault> {
+        let places: Vec<(String, i64)> = if is_ordered {
+            let found = self.find(ElbKind::Listener, listener);
+            let mut simple = found.cloned().ok_or_else(|| ElbFault::missing("listener", listener))?;
+            simple.attributes.insert("enhance_l7policy_enable".to_owned(), Json::Bool(false));
+            let index = ElbIndex::new(self);
+            let chain = index.chain_of(&simple);
+            // Those without rules are asked by nobody yet, so that they come last.
+            let has_rules = |one: &&ElbObject| index.rules_of(&one.id).is_empty();
+            let others = index.policies_of(listener).iter().copied().filter(has_rules);
+            let all = chain.into_iter().map(|(_, policy)| policy).chain(others);
+            let all = all.filter(|one| one.text("action") != policy::TO_LISTENER);
+            (1..).zip(all).map(|(place, policy)| (policy.id.clone(), place)).collect()
+        } else {
+            let is_simple = |policy: &ElbObject| self.rules_of(&policy.id).all(rule::is_simple);
+            if !self.policies_of(listener).all(is_simple) {
+                let why = "cannot become false: policies of the listener have rules that need it";
+                return Err(ElbFault::attribute("enhance_l7policy_enable", why));
+            }
+            let chosen = self.policies_of(listener).filter(|one| one.text("action") != policy::TO_LISTENER);
+            chosen.map(|policy| (policy.id.clone(), 1)).collect()
+        };
+        self.set_priorities(&places)
+    }
+
+    /// Gives policies other places, all at once.
     ///
     /// # Errors
-    /// It is not there, or something needs it.
-    pub fn delete(&mut self, kind: ElbKind, id: &str, now: &str) -> Result<(), ElbFault> {
-        let place = self.place(kind, id)?;
-        self.check_needs(kind, id)?;
-        self.objects.remove(place);
-        if kind == ElbKind::Pool {
-            // Scripts delete groups before the listeners that lead to them.
-            let listeners: Vec<String> = self.listeners_of(id).map(|listener| listener.id.clone()).collect();
-            let change = json!({ "default_pool_id": null });
-            let change = change.as_object().cloned().unwrap_or_default();
-            for listener in listeners {
-                self.update(ElbKind::Listener, &listener, &change, now)?;
-            }
+    /// A policy is not there.
+    fn set_priorities(&mut self, places: &[(String, i64)]) -> Result<(), ElbFault> {
+        for (id, priority) in places {
+            let place = self.place(ElbKind::Policy, id)?;
+            let mut policy = (*self.objects[place]).clone();
+            policy.attributes.insert("priority".to_owned(), Json::from(*priority));
+            self.objects[place] = Arc::new(policy);
         }
         Ok(())
     }
 
-    fn check_needs(&self, kind: ElbKind, id: &str) -> Result<(), ElbFault> {
-        let has = |kind: ElbKind, is_user: &dyn Fn(&ElbObject) -> bool| self.of_kind(kind).any(is_user);
-        let names = |name: &'static str| move |object: &ElbObject| object.text(name) == id;
-        let needed_by = match kind {
-            ElbKind::LoadBalancer
-                if self.find(kind, id).is_some_and(|one| one.truth("deletion_protection_enable")) =>
-            {
-                Some("`deletion_protection_enable`, which is true")
-            }
-            ElbKind::LoadBalancer if has(ElbKind::Listener, &names("loadbalancer_id")) => {
-                Some("its listeners")
-            }
-            ElbKind::LoadBalancer if has(ElbKind::Pool, &names("loadbalancer_id")) => {
-                Some("its backend server groups")
-            }
-            ElbKind::Pool if self.members_of(id).next().is_some() => Some("its backend servers"),
-            ElbKind::Pool if self.monitor_of(id).is_some() => Some("its health check"),
-            ElbKind::Certificate => self.of_kind(ElbKind::Listener).find_map(|listener| {
-                let mut named = listener.texts("sni_container_refs").chain([
-                    listener.text("default_tls_container_ref"),
-                    listener.text("client_ca_tls_container_ref"),
-                ]);
-                named.any(|named| named == id).then_some("a listener")
-            }),
-            _ => None,
-        };
-        match needed_by {
-            Some(what) => Err(ElbFault::conflict(format!(
-                "the {} {id} cannot be deleted because of {what}",
-                kind.noun()
-            ))),
-            None => Ok(()),
-        }
-    }
-
-    /// Deletes a listener, or a load balancer with all that belongs to it.
+    /// Gives policies the places that a client wants, all at once: they may change places with each other.
     ///
     /// # Errors
-    /// It is not there, or protected.
-    pub fn delete_whole(&mut self, kind: ElbKind, id: &str) -> Result<(), ElbFault> {
-        let object = &self.objects[self.place(kind, id)?];
-        if object.truth("deletion_protection_enable") {
-            return Err(ElbFault::conflict("the load balancer has `deletion_protection_enable`"));
+    /// A policy is not there, is of another project, or cannot have its place.
+    pub fn reorder(&mut self, places: &[(String, i64)], project: &str, now: &str) -> Result<(), ElbFault> {
+        for (id, priority) in places {
+            let found = self.of_project(ElbKind::Policy, id, project)?;
+            let mut policy = found.clone();
+            policy.attributes.insert("priority".to_owned(), Json::from(*priority));
+            // Whether it may have one at all.
+            objects::place(self, &mut policy)?;
+            let place = self.place(ElbKind::Policy, id)?;
+            now.clone_into(&mut policy.updated_at);
+            self.objects[place] = Arc::new(policy);
         }
-        let pools: Vec<String> = match kind {
-            ElbKind::LoadBalancer => self
-                .of_kind(ElbKind::Pool)
-                .filter(|pool| pool.text("loadbalancer_id") == id)
-                .map(|pool| pool.id.clone())
-                .collect(),
-            _ => Vec::new(),
-        };
-        let is_of_pool = |id: &str| pools.iter().any(|pool| pool == id);
-        self.objects.retain(|object| match object.kind {
-            _ if object.kind == kind && object.id == id => false,
-            ElbKind::Listener if kind == ElbKind::LoadBalancer => object.text("loadbalancer_id") != id,
-            ElbKind::Pool => !is_of_pool(&object.id),
-            ElbKind::Member => !is_of_pool(&object.owner),
-            ElbKind::HealthMonitor => !is_of_pool(object.text("pool_id")),
-            _ => true,
-        });
+        for (id, _) in places {
+            objects::check(self, self.of_project(ElbKind::Policy, id, project)?)?;
+        }
         Ok(())
     }
 }

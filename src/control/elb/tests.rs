@@ -10,7 +10,7 @@ use crate::config;
 use crate::config::Source;
 use crate::control::elb::fault::ElbFault;
 use crate::control::elb::mapping;
-use crate::control::elb::mapping::ElbTerms;
+use crate::control::elb::mapping::names::ElbTerms;
 use crate::control::elb::object::ElbKind;
 use crate::control::elb::object::ElbObject;
 use crate::control::elb::object_set::ElbObjects;
@@ -98,64 +98,182 @@ impl Numbers {
     }
 }
 
+/// Ids of one object of each kind, of those that come up again and again.
+struct Ids {
+    balancer: String,
+    listener: String,
+    pool: String,
+    member: String,
+    monitor: String,
+    certificate: String,
+    policy: String,
+    rule: String,
+    group: String,
+}
+
+impl Ids {
+    fn new(numbers: &mut Numbers) -> Ids {
+        let mut id = |kind: &str| format!("{kind}{}", numbers.below(4));
+        Ids {
+            balancer: id("lb"),
+            listener: id("listener"),
+            pool: id("pool"),
+            member: id("member"),
+            monitor: id("monitor"),
+            certificate: id("cert"),
+            policy: id("policy"),
+            rule: id("rule"),
+            group: id("group"),
+        }
+    }
+
+    fn kinds(&self) -> [(ElbKind, &str); 9] {
+        [
+            (ElbKind::LoadBalancer, &self.balancer),
+            (ElbKind::Listener, &self.listener),
+            (ElbKind::Pool, &self.pool),
+            (ElbKind::Member, &self.member),
+            (ElbKind::HealthMonitor, &self.monitor),
+            (ElbKind::Policy, &self.policy),
+            (ElbKind::Rule, &self.rule),
+            (ElbKind::Certificate, &self.certificate),
+            (ElbKind::IpGroup, &self.group),
+        ]
+    }
+}
+
 /// Tries to make, change or delete something; what does not go together is refused.
 fn step(objects: &mut ElbObjects, numbers: &mut Numbers, certificate: &Json) -> Result<(), ElbFault> {
-    let id = |kind: &str, numbers: &mut Numbers| format!("{kind}{}", numbers.below(4));
-    let (balancer, listener, pool) = (id("lb", numbers), id("listener", numbers), id("pool", numbers));
-    let (member, monitor, named) = (id("member", numbers), id("monitor", numbers), id("cert", numbers));
-    let kinds = [
-        (ElbKind::LoadBalancer, &balancer),
-        (ElbKind::Listener, &listener),
-        (ElbKind::Pool, &pool),
-        (ElbKind::Member, &member),
-        (ElbKind::HealthMonitor, &monitor),
-        (ElbKind::Certificate, &named),
-    ];
+    let ids = Ids::new(numbers);
     let now = "2026-01-02T00:00:00Z";
-    match numbers.below(12) {
-        0 => create(objects, (ElbKind::LoadBalancer, ""), &balancer, json!({ "availability_zone_list": [] })),
-        1 => {
-            let protocol = numbers.one_of(&["HTTP", "HTTPS", "GRPC"]);
-            let algorithm = numbers.one_of(&["ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP"]);
-            let sticky = numbers.one_of(&["HTTP_COOKIE", "SOURCE_IP"]);
-            let sent = json!({
-                "protocol": protocol, "lb_algorithm": algorithm, "loadbalancer_id": balancer,
-                "session_persistence": { "type": sticky }, "slow_start": { "enable": numbers.below(2) == 0 },
-            });
-            create(objects, (ElbKind::Pool, ""), &pool, sent)
+    match numbers.below(17) {
+        0 => {
+            let sent = json!({ "availability_zone_list": [] });
+            create(objects, (ElbKind::LoadBalancer, ""), &ids.balancer, sent)
         }
-        2 | 3 => {
-            let sent = json!({
-                "loadbalancer_id": balancer, "protocol": numbers.one_of(&["HTTP", "TERMINATED_HTTPS"]),
-                "protocol_port": 8_000 + numbers.below(100), "http2_enable": numbers.below(2) == 0,
-                "default_tls_container_ref": Some(named).filter(|_| numbers.below(2) == 0),
-                "default_pool_id": Some(pool).filter(|_| numbers.below(2) == 0),
-            });
-            create(objects, (ElbKind::Listener, ""), &listener, sent)
-        }
-        4 | 5 if objects.find(ElbKind::Pool, &pool).is_some() => {
+        1 => create(objects, (ElbKind::Pool, ""), &ids.pool, some_pool(&ids, numbers)),
+        2 | 3 => create(objects, (ElbKind::Listener, ""), &ids.listener, some_listener(&ids, numbers)),
+        4 | 5 if objects.find(ElbKind::Pool, &ids.pool).is_some() => {
             let sent = json!({
                 "address": numbers.one_of(&["127.0.0.1", "::1"]), "protocol_port": 1 + numbers.below(9),
                 "weight": numbers.below(3),
             });
-            create(objects, (ElbKind::Member, &pool), &member, sent)
+            create(objects, (ElbKind::Member, &ids.pool), &ids.member, sent)
         }
         6 => {
             let kind = numbers.one_of(&["HTTP", "HTTPS", "TCP", "GRPC"]);
-            let sent = json!({ "pool_id": pool, "type": kind, "delay": 5, "timeout": 3, "max_retries": 2 });
-            create(objects, (ElbKind::HealthMonitor, ""), &monitor, sent)
+            let sent =
+                json!({ "pool_id": ids.pool, "type": kind, "delay": 5, "timeout": 3, "max_retries": 2 });
+            create(objects, (ElbKind::HealthMonitor, ""), &ids.monitor, sent)
         }
-        7 => create(objects, (ElbKind::Certificate, ""), &named, certificate.clone()),
-        8 => objects.update(ElbKind::Listener, &listener, &object(json!({ "default_pool_id": pool })), now),
+        7 => create(objects, (ElbKind::Certificate, ""), &ids.certificate, certificate.clone()),
+        8 => change(objects, (ElbKind::Listener, &ids.listener), json!({ "default_pool_id": ids.pool })),
         9 => {
-            let (kind, id) = kinds[numbers.below(5)];
-            let change = json!({ "admin_state_up": numbers.below(2) == 0 });
-            objects.update(kind, id, &object(change), now)
+            let (kind, id) = ids.kinds()[numbers.below(6)];
+            change(objects, (kind, id), json!({ "admin_state_up": numbers.below(2) == 0 }))
         }
-        10 if numbers.below(20) == 0 => objects.delete_whole(ElbKind::LoadBalancer, &balancer),
+        10 if numbers.below(20) == 0 => objects.delete_whole(ElbKind::LoadBalancer, &ids.balancer),
+        10 if numbers.below(10) == 0 => objects.delete_whole(ElbKind::Listener, &ids.listener),
+        11 | 12 => create(objects, (ElbKind::Policy, ""), &ids.policy, some_policy(&ids, numbers)),
+        13 => create(objects, (ElbKind::Rule, &ids.policy), &ids.rule, some_rule(numbers)),
+        14 => {
+            let list = [json!([]), json!([{ "ip": "192.0.2.1-192.0.2.9" }, { "ip": "2001:db8::/32" }])];
+            let sent = json!({ "ip_list": list[numbers.below(2)] });
+            create(objects, (ElbKind::IpGroup, ""), &ids.group, sent)
+        }
+        15 => {
+            let sent = [
+                json!({ "ipgroup": { "ipgroup_id": ids.group, "type": numbers.one_of(&["white", "black"]) } }),
+                json!({ "ipgroup": null }),
+                json!({ "enhance_l7policy_enable": numbers.below(3) > 0 }),
+                json!({ "http2_enable": numbers.below(2) > 0 }),
+            ];
+            change(objects, (ElbKind::Listener, &ids.listener), sent[numbers.below(4)].clone())
+        }
         _ => {
-            let (kind, id) = kinds[numbers.below(kinds.len())];
+            let (kind, id) = ids.kinds()[numbers.below(9)];
             objects.delete(kind, id, now)
+        }
+    }
+}
+
+fn change(objects: &mut ElbObjects, (kind, id): (ElbKind, &str), sent: Json) -> Result<(), ElbFault> {
+    objects.update(kind, id, &object(sent), "2026-01-02T00:00:00Z")
+}
+
+fn some_pool(ids: &Ids, numbers: &mut Numbers) -> Json {
+    let protocol = numbers.one_of(&["HTTP", "HTTPS", "GRPC"]);
+    let algorithm = numbers.one_of(&["ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP"]);
+    let sticky = numbers.one_of(&["HTTP_COOKIE", "SOURCE_IP"]);
+    json!({
+        "protocol": protocol, "lb_algorithm": algorithm, "loadbalancer_id": ids.balancer,
+        "session_persistence": { "type": sticky }, "slow_start": { "enable": numbers.below(2) == 0 },
+    })
+}
+
+fn some_listener(ids: &Ids, numbers: &mut Numbers) -> Json {
+    json!({
+        "loadbalancer_id": ids.balancer, "protocol": numbers.one_of(&["HTTP", "TERMINATED_HTTPS"]),
+        "protocol_port": 8_000 + numbers.below(100), "http2_enable": numbers.below(2) == 0,
+        "default_tls_container_ref": Some(&ids.certificate).filter(|_| numbers.below(2) == 0),
+        "default_pool_id": Some(&ids.pool).filter(|_| numbers.below(2) == 0),
+        "enhance_l7policy_enable": numbers.below(3) > 0,
+    })
+}
+
+fn some_policy(ids: &Ids, numbers: &mut Numbers) -> Json {
+    let mut sent = match numbers.below(5) {
+        0 => {
+            json!({ "action": "REDIRECT_TO_LISTENER", "redirect_listener_id": format!("listener{}", numbers.below(4)) })
+        }
+        1 => json!({
+            "action": "REDIRECT_TO_URL",
+            "redirect_url_config": { "status_code": "301", "protocol": "HTTPS", "port": "443", "query": "" },
+        }),
+        2 => json!({
+            "action": "FIXED_RESPONSE",
+            "fixed_response_config": { "status_code": "403", "message_body": "no \"way\"\n" },
+        }),
+        3 => json!({
+            "action": "REDIRECT_TO_POOL",
+            "redirect_pools_config": [
+                { "pool_id": ids.pool, "weight": "3" }, { "pool_id": format!("pool{}", numbers.below(4)), "weight": 0 },
+            ],
+            "redirect_pools_sticky_session_config": { "enable": numbers.below(2) == 0, "timeout": 60 },
+        }),
+        _ => json!({
+            "action": "REDIRECT_TO_POOL", "redirect_pool_id": ids.pool,
+            "redirect_pools_extend_config": {
+                "rewrite_url_enable": true, "rewrite_url_config": { "path": "/v2${path}" },
+                "insert_headers_config": { "configs": [
+                    { "key": "X-From", "value_type": "SYSTEM_DEFINED", "value": "ELB-ID" },
+                    { "key": "x-ip", "value_type": "SYSTEM_DEFINED", "value": "CLIENT-IP" },
+                ] },
+                "traffic_limit_config": { "qps": 100, "per_source_ip_qps": 0, "burst": 20 },
+            },
+        }),
+    };
+    sent["listener_id"] = Json::from(ids.listener.as_str());
+    if numbers.below(2) == 0 {
+        sent["rules"] = json!([{ "type": "PATH", "compare_type": "STARTS_WITH", "value": numbers.one_of(&["/a", "/a/b", "/c*"]) }]);
+    }
+    sent
+}
+
+fn some_rule(numbers: &mut Numbers) -> Json {
+    match numbers.below(6) {
+        0 => {
+            json!({ "type": "HOST_NAME", "compare_type": "EQUAL_TO", "value": numbers.one_of(&["a.example", "*.b.example"]) })
+        }
+        1 => json!({ "type": "PATH", "compare_type": "EQUAL_TO", "value": "/exactly" }),
+        2 => json!({ "type": "PATH", "compare_type": "REGEX", "value": "^/v[0-9]+/" }),
+        3 => json!({
+            "type": "HEADER", "compare_type": "EQUAL_TO",
+            "conditions": [{ "key": "x-a", "value": "1*" }, { "key": "x-a", "value": "2" }],
+        }),
+        4 => json!({ "type": "METHOD", "compare_type": "EQUAL_TO", "conditions": [{ "value": "POST" }] }),
+        _ => {
+            json!({ "type": "SOURCE_IP", "compare_type": "EQUAL_TO", "conditions": [{ "value": "192.0.2.0/24" }] })
         }
     }
 }
@@ -165,9 +283,9 @@ fn whatever_is_made_and_deleted_the_configuration_is_accepted() {
     let certificate = certificate();
     let mut numbers = Numbers(7);
     let (mut taken, mut most) = (0, 0);
-    for _ in 0..20 {
+    for _ in 0..25 {
         let mut objects = ElbObjects::default();
-        for _ in 0..150 {
+        for _ in 0..200 {
             let mut next = objects.clone();
             let is_new = |one: &ElbObject| objects.find(one.kind, &one.id).is_none();
             if step(&mut next, &mut numbers, &certificate).is_err() {
@@ -189,5 +307,5 @@ fn whatever_is_made_and_deleted_the_configuration_is_accepted() {
             assert_accepted(&objects);
         }
     }
-    assert!(taken > 200 && most > 8, "{taken} {most}");
+    assert!(taken > 400 && most > 12, "{taken} {most}");
 }

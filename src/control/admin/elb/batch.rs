@@ -8,20 +8,22 @@ use crate::control::admin::elb::call::ElbAnswer;
 use crate::control::admin::elb::call::ElbCall;
 use crate::control::admin::elb::described::Described;
 use crate::control::elb::fault::ElbFault;
+use crate::control::elb::ids;
 use crate::control::elb::object::ElbKind;
 use crate::control::elb::object_set::ElbObjects;
+use crate::control::elb::store;
 use crate::control::elb::store::ElbCreation;
 
-/// Backend servers of one call.
+/// Backend servers, or policies, of one call.
 const MAX_MEMBERS: usize = 1_000;
 
 pub(super) fn add(call: &ElbCall<'_>, pool: &str) -> ElbAnswer {
-    let all = sent(call)?;
+    let all = sent(call, "members")?;
     let (ids, objects) = call.change(|objects, now| {
         objects.of_project(ElbKind::Pool, pool, call.project)?;
         let mut ids = Vec::with_capacity(all.len());
         for one in &all {
-            let id = ElbCall::new_id(ElbKind::Member)?;
+            let id = ids::of_kind(ElbKind::Member)?;
             let creation = ElbCreation { project: call.project, id: id.clone(), now };
             objects.create(ElbKind::Member, pool, one, creation)?;
             ids.push(id);
@@ -32,7 +34,7 @@ pub(super) fn add(call: &ElbCall<'_>, pool: &str) -> ElbAnswer {
 }
 
 pub(super) fn update(call: &ElbCall<'_>, pool: &str) -> ElbAnswer {
-    let all = sent(call)?;
+    let all = sent(call, "members")?;
     let (ids, objects) = call.change(|objects, now| {
         let mut ids = Vec::with_capacity(all.len());
         for one in &all {
@@ -48,7 +50,7 @@ pub(super) fn update(call: &ElbCall<'_>, pool: &str) -> ElbAnswer {
 }
 
 pub(super) fn delete(call: &ElbCall<'_>, pool: &str) -> ElbAnswer {
-    let all = sent(call)?;
+    let all = sent(call, "members")?;
     let (ids, _) = call.change(|objects, now| {
         let mut ids = Vec::with_capacity(all.len());
         for one in &all {
@@ -63,16 +65,33 @@ pub(super) fn delete(call: &ElbCall<'_>, pool: &str) -> ElbAnswer {
     Ok((200, json!({ "members": members })))
 }
 
-fn sent(call: &ElbCall<'_>) -> Result<Vec<Map<String, Json>>, ElbFault> {
-    let Json::Array(all) = call.document("members")? else {
-        return Err(ElbFault::attribute("members", "must be a list"));
+/// Gives forwarding policies other places, which they may change with each other.
+pub(super) fn reorder(call: &ElbCall<'_>) -> ElbAnswer {
+    let place = |policy: Map<String, Json>| {
+        let id = policy.get("id").and_then(Json::as_str);
+        let id = id.ok_or_else(|| ElbFault::attribute("l7policies.id", "is missing"))?;
+        let number = policy.get("priority").and_then(Json::as_i64);
+        let is_good = |number: &i64| (0..=store::MAX_PRIORITY).contains(number);
+        let why = || format!("must be a number from 0 to {}", store::MAX_PRIORITY);
+        let number = number.filter(is_good);
+        Ok((id.to_owned(), number.ok_or_else(|| ElbFault::attribute("l7policies.priority", why()))?))
+    };
+    let places = sent(call, "l7policies")?.into_iter().map(place);
+    let places = places.collect::<Result<Vec<(String, i64)>, ElbFault>>()?;
+    call.change(|objects, now| objects.reorder(&places, call.project, now))?;
+    Ok((200, json!({})))
+}
+
+fn sent(call: &ElbCall<'_>, wrapper: &str) -> Result<Vec<Map<String, Json>>, ElbFault> {
+    let Json::Array(all) = call.document(wrapper)? else {
+        return Err(ElbFault::attribute(wrapper, "must be a list"));
     };
     if all.is_empty() || all.len() > MAX_MEMBERS {
-        return Err(ElbFault::attribute("members", format!("must have 1 to {MAX_MEMBERS} elements")));
+        return Err(ElbFault::attribute(wrapper, format!("must have 1 to {MAX_MEMBERS} elements")));
     }
     let object = |one| match one {
         Json::Object(one) => Ok(one),
-        _ => Err(ElbFault::attribute("members", "must be a list of objects")),
+        _ => Err(ElbFault::attribute(wrapper, "must be a list of objects")),
     };
     all.into_iter().map(object).collect()
 }

@@ -17,8 +17,8 @@ use crate::control::admin::elb::refusal;
 use crate::control::admin::http::request::AdminRequest;
 use crate::control::change::order::GeneratedChange;
 use crate::control::elb::fault::ElbFault;
-use crate::control::elb::ids;
 use crate::control::elb::mapping;
+use crate::control::elb::mapping::certificate;
 use crate::control::elb::object::ElbKind;
 use crate::control::elb::object::ElbObject;
 use crate::control::elb::object_set::ElbObjects;
@@ -99,7 +99,7 @@ impl ElbCall<'_> {
             return Err(ElbFault::quota(words));
         }
         let terms = state::terms(self.api);
-        state::write_files(&mapping::files(&objects, &terms)).map_err(|error| {
+        state::write_files(&certificate::files(&objects, &terms)).map_err(|error| {
             let folder = self.api.state.path.display();
             ElbFault::internal(format!(
                 "cannot write into {folder}: {error}; let the user of ringway write there"
@@ -132,15 +132,6 @@ impl ElbCall<'_> {
             Some(owner) if object.owner != owner => Err(ElbFault::missing(kind.noun(), id)),
             _ => Ok(object),
         }
-    }
-
-    /// The id of a new object.
-    ///
-    /// # Errors
-    /// The system has no random bytes.
-    pub(super) fn new_id(kind: ElbKind) -> Result<String, ElbFault> {
-        let id = ids::uuid().ok_or_else(|| ElbFault::internal("this host has no random bytes"))?;
-        Ok(if kind == ElbKind::Certificate { id.replace('-', "") } else { id })
     }
 }
 

@@ -8,7 +8,9 @@ use serde_json::json;
 use crate::control::admin::elb::call::ElbCall;
 use crate::control::admin::status::BackendStatus;
 use crate::control::admin::status::Status;
-use crate::control::elb::mapping;
+use crate::control::elb::index::ElbIndex;
+use crate::control::elb::index::of_listener;
+use crate::control::elb::mapping::names;
 use crate::control::elb::object::ElbKind;
 use crate::control::elb::object::ElbObject;
 use crate::control::elb::object_set::ElbObjects;
@@ -16,7 +18,7 @@ use crate::control::json_reader;
 
 /// The objects, and what the process knows of their backends.
 pub(super) struct Described<'o> {
-    objects: &'o ElbObjects,
+    index: ElbIndex<'o>,
     /// By the name of the group and the address.
     backends: BTreeMap<(String, String), BackendStatus>,
 }
@@ -37,7 +39,7 @@ impl<'o> Described<'o> {
                 backends.insert((group.name.clone(), backend.address.clone()), backend);
             }
         }
-        Described { objects, backends }
+        Described { index: ElbIndex::new(objects), backends }
     }
 
     pub(super) fn object(&self, object: &ElbObject) -> Json {
@@ -60,13 +62,23 @@ impl<'o> Described<'o> {
             }
             // Keys are never given out.
             ElbKind::Certificate => shown["private_key"] = Json::Null,
+            ElbKind::Policy => {
+                shown["rules"] = ids(self.index.rules_of(&object.id));
+                shown["provisioning_status"] = Json::from("ACTIVE");
+            }
+            ElbKind::Rule => shown["provisioning_status"] = Json::from("ACTIVE"),
+            ElbKind::IpGroup => {
+                let listeners = self.index.objects.of_kind(ElbKind::Listener);
+                let users = listeners.filter(|one| of_listener(one).any(|id| id == object.id));
+                shown["listeners"] = ids(&users.collect::<Vec<_>>());
+            }
         }
         shown
     }
 
     fn load_balancer(&self, object: &ElbObject, shown: &mut Json) {
         let of_it = |kind: ElbKind| -> Vec<Json> {
-            let own = self.objects.of_kind(kind).filter(|one| one.text("loadbalancer_id") == object.id);
+            let own = self.index.objects.of_kind(kind).filter(|one| one.text("loadbalancer_id") == object.id);
             own.map(|one| json!({ "id": one.id })).collect()
         };
         shown["listeners"] = Json::from(of_it(ElbKind::Listener));
@@ -78,25 +90,25 @@ impl<'o> Described<'o> {
     }
 
     fn pool(&self, object: &ElbObject, shown: &mut Json) {
-        let listeners: Vec<&ElbObject> = self.objects.listeners_of(&object.id).collect();
+        let listeners = self.index.listeners_of(&object.id);
         let own = [object.text("loadbalancer_id")].into_iter().filter(|id| !id.is_empty());
-        let mut balancers: Vec<&str> =
-            own.chain(listeners.iter().map(|listener| listener.text("loadbalancer_id"))).collect();
+        let of_listeners = listeners.iter().map(|listener| listener.text("loadbalancer_id"));
+        let mut balancers: Vec<&str> = own.chain(of_listeners).collect();
+        balancers.sort_unstable();
         balancers.dedup();
-        let ids = |ids: Vec<&str>| -> Json { ids.into_iter().map(|id| json!({ "id": id })).collect() };
-        shown["loadbalancers"] = ids(balancers);
-        shown["listeners"] = ids(listeners.iter().map(|listener| listener.id.as_str()).collect());
-        shown["members"] =
-            ids(self.objects.members_of(&object.id).map(|member| member.id.as_str()).collect());
-        shown["healthmonitor_id"] =
-            self.objects.monitor_of(&object.id).map_or(Json::Null, |monitor| Json::from(monitor.id.as_str()));
+        shown["loadbalancers"] = balancers.into_iter().map(|id| json!({ "id": id })).collect();
+        shown["listeners"] = ids(listeners);
+        shown["members"] = ids(self.index.members_of(&object.id));
+        let monitor = self.index.monitor_of(&object.id);
+        shown["healthmonitor_id"] = monitor.map_or(Json::Null, |monitor| Json::from(monitor.id.as_str()));
         remove(shown, "loadbalancer_id");
         remove(shown, "listener_id");
     }
 
     fn member(&self, object: &ElbObject, shown: &mut Json) {
-        let listeners = self.objects.listeners_of(&object.owner);
+        let listeners = self.index.listeners_of(&object.owner);
         let of_listeners: Vec<Json> = listeners
+            .iter()
             .map(|listener| {
                 let status = self.member_status(object, Some(listener));
                 json!({ "listener_id": listener.id, "operating_status": status })
@@ -108,13 +120,13 @@ impl<'o> Described<'o> {
         shown["ip_version"] = Json::from(if object.text("address").contains(':') { "v6" } else { "v4" });
         shown["member_type"] = Json::from("ip");
         let found =
-            self.objects.listeners_of(&object.owner).find_map(|listener| self.backend(object, listener));
+            self.index.listeners_of(&object.owner).iter().find_map(|listener| self.backend(object, listener));
         shown["reason"] = found.and_then(|backend| self.reason(object, backend)).unwrap_or_default();
     }
 
     fn backend(&self, member: &ElbObject, listener: &ElbObject) -> Option<&BackendStatus> {
-        let pool = self.objects.find(ElbKind::Pool, &member.owner)?;
-        self.backends.get(&(mapping::group_name(listener, pool), mapping::member_address(member)))
+        let pool = self.index.objects.find(ElbKind::Pool, &member.owner)?;
+        self.backends.get(&(names::group_name(listener, pool), names::member_address(member)))
     }
 
     /// What probes say, whatever else keeps requests from it.
@@ -130,7 +142,7 @@ impl<'o> Described<'o> {
 
     fn reason(&self, member: &ElbObject, backend: &BackendStatus) -> Option<Json> {
         let reason = backend.reason.as_ref()?;
-        let monitor = self.objects.monitor_of(&member.owner);
+        let monitor = self.index.monitor_of(&member.owner);
         let expected =
             monitor.map(|monitor| monitor.text("expected_codes")).filter(|codes| !codes.is_empty());
         Some(json!({
@@ -138,6 +150,10 @@ impl<'o> Described<'o> {
             "healthcheck_response": backend.status.map_or_else(String::new, |status| status.to_string()),
         }))
     }
+}
+
+fn ids(objects: &[&ElbObject]) -> Json {
+    objects.iter().map(|object| json!({ "id": object.id })).collect()
 }
 
 fn remove(shown: &mut Json, name: &str) {

@@ -6,6 +6,7 @@
 mod batch;
 mod call;
 mod described;
+mod ip_lists;
 mod query;
 mod refusal;
 mod routes;

@@ -5,14 +5,19 @@ use crate::config::ObjectPath;
 use crate::control::change::order::ChangeRefusal;
 use crate::control::change::order::RefusalKind;
 use crate::control::elb::fault::ElbFault;
-use crate::control::elb::mapping;
+use crate::control::elb::index::ElbIndex;
+use crate::control::elb::mapping::names;
 use crate::control::elb::object::ElbKind;
+use crate::control::elb::object::ElbObject;
 use crate::control::elb::object_set::ElbObjects;
+
+/// What stands in a refusal of the kernel with EADDRNOTAVAIL, which comes as words.
+const NO_SUCH_ADDRESS: &str = "(os error 99)";
 
 /// Keys of the configuration, and the attributes that they were made of.
 const ATTRIBUTES: [(&str, &str); 25] = [
     ("forwarded", "insert_headers"),
-    ("address", "vip_address"),
+    ("address", "protocol_port"),
     ("certificates", "default_tls_container_ref"),
     ("sni_match", "sni_match_algo"),
     ("tls_policy", "tls_ciphers_policy"),
@@ -55,9 +60,18 @@ pub(super) fn fault(refusal: &ChangeRefusal, objects: &ElbObjects) -> ElbFault {
             Some((words, _)) => ElbFault::bad_request(words),
             None => ElbFault::bad_request(format!("{}; {}", refusal.sentence, refusal.help)),
         },
-        RefusalKind::Bind => ElbFault::conflict(format!("{}; {}", refusal.sentence, refusal.help)),
+        RefusalKind::Bind => of_bind(refusal),
         RefusalKind::Busy => ElbFault::busy(format!("{}; {}", refusal.sentence, refusal.help)),
         _ => ElbFault::internal(format!("{}; {}", refusal.sentence, refusal.help)),
+    }
+}
+
+/// This host refuses a socket: somebody else has the port, or the address is none of its own.
+fn of_bind(refusal: &ChangeRefusal) -> ElbFault {
+    let words = format!("{}; {}", refusal.sentence, refusal.help);
+    match refusal.sentence.contains(NO_SUCH_ADDRESS) {
+        true => ElbFault::attribute("vip_address", format!("is no address of this host: {words}")),
+        false => ElbFault::conflict(format!("attribute `protocol_port`: {words}")),
     }
 }
 
@@ -65,33 +79,49 @@ pub(super) fn fault(refusal: &ChangeRefusal, objects: &ElbObjects) -> ElbFault {
 fn subject(subject: &ObjectKey, objects: &ElbObjects) -> String {
     let key = subject.key.as_deref().unwrap_or_default();
     let key = if key.starts_with("forwarded.") { "forwarded" } else { key };
-    let attribute =
-        ATTRIBUTES.iter().find(|(known, _)| *known == key).map_or(key, |(_, attribute)| *attribute);
-    let object = match &subject.object {
-        Some(ObjectPath::Named { name, .. }) => described(name, objects),
-        Some(ObjectPath::Backend { group, .. } | ObjectPath::HealthCheck { group }) => {
-            described(group, objects)
-        }
-        None => "the configuration".to_owned(),
+    let name = match &subject.object {
+        Some(ObjectPath::Named { name, .. }) => name,
+        Some(ObjectPath::Backend { group, .. } | ObjectPath::HealthCheck { group }) => group,
+        None => return "the configuration".to_owned(),
     };
-    match attribute {
-        "" => object,
-        attribute => format!("attribute `{attribute}` of {object}"),
+    let Some(object) = find(name, objects) else {
+        return format!("\"{name}\" of the configuration of this host");
+    };
+    let attribute = match object.kind {
+        ElbKind::Policy => of_policy(object, key),
+        _ => ATTRIBUTES.iter().find(|(known, _)| *known == key).map_or(key, |(_, attribute)| *attribute),
+    };
+    let object = format!("the {} {}", object.kind.noun(), object.id);
+    if attribute.is_empty() { object } else { format!("attribute `{attribute}` of {object}") }
+}
+
+/// Conditions are those of its rules, and what it does is said by one attribute for each action.
+fn of_policy<'k>(policy: &ElbObject, key: &'k str) -> &'k str {
+    let is_condition = key.starts_with("conditions")
+        || ["host", "path", "method", "header", "query", "cookie", "source_ip"].contains(&key);
+    match (key, policy.text("action")) {
+        ("priority", _) => "priority",
+        _ if is_condition => "rules",
+        (_, "REDIRECT_TO_URL") => "redirect_url_config",
+        (_, "FIXED_RESPONSE") => "fixed_response_config",
+        (_, "REDIRECT_TO_POOL") if !policy.text("redirect_pool_id").is_empty() => {
+            "redirect_pools_extend_config"
+        }
+        (_, "REDIRECT_TO_POOL") => "redirect_pools_config",
+        _ => key,
     }
 }
 
 /// An object by the name that it has in the configuration.
-fn described(name: &str, objects: &ElbObjects) -> String {
+fn find<'o>(name: &str, objects: &'o ElbObjects) -> Option<&'o ElbObject> {
     let found = ElbKind::ALL.into_iter().find_map(|kind| objects.find(kind, name));
     let pool = || {
-        let of_listener = |listener: &crate::control::elb::object::ElbObject| {
-            let pool = objects.find(ElbKind::Pool, listener.text("default_pool_id"))?;
-            (mapping::group_name(listener, pool) == name).then_some(pool)
+        let index = ElbIndex::new(objects);
+        let of_listener = |listener: &ElbObject| {
+            let mut pools = index.pools_of(&listener.id).iter().copied();
+            pools.find(|pool| names::group_name(listener, pool) == name)
         };
         objects.of_kind(ElbKind::Listener).find_map(of_listener)
     };
-    match found.or_else(pool) {
-        Some(object) => format!("the {} {}", object.kind.noun(), object.id),
-        None => format!("\"{name}\" of the configuration of this host"),
-    }
+    found.or_else(pool)
 }

@@ -8,11 +8,13 @@ use crate::control::admin::elb::batch;
 use crate::control::admin::elb::call::ElbAnswer;
 use crate::control::admin::elb::call::ElbCall;
 use crate::control::admin::elb::described;
+use crate::control::admin::elb::ip_lists;
 use crate::control::admin::elb::query;
 use crate::control::admin::elb::status_tree;
 use crate::control::admin::elb::surroundings;
 use crate::control::admin::http::request::percent_decoded;
 use crate::control::elb::fault::ElbFault;
+use crate::control::elb::ids;
 use crate::control::elb::object::ElbKind;
 use crate::control::elb::object::ElbObject;
 use crate::control::elb::object_set::ElbObjects;
@@ -23,8 +25,15 @@ pub(super) const ROOT: &str = "/v3/";
 pub(super) const VERSIONS: &str = "/versions";
 
 /// Kinds that stand right below the root.
-const ROOTS: [ElbKind; 5] =
-    [ElbKind::LoadBalancer, ElbKind::Listener, ElbKind::Pool, ElbKind::HealthMonitor, ElbKind::Certificate];
+const ROOTS: [ElbKind; 7] = [
+    ElbKind::LoadBalancer,
+    ElbKind::Listener,
+    ElbKind::Pool,
+    ElbKind::HealthMonitor,
+    ElbKind::Certificate,
+    ElbKind::Policy,
+    ElbKind::IpGroup,
+];
 
 pub(super) fn answer(call: &ElbCall<'_>) -> ElbAnswer {
     let request = call.request;
@@ -56,6 +65,14 @@ pub(super) fn answer(call: &ElbCall<'_>) -> ElbAnswer {
         ("POST", ["pools", pool, "members", "batch-delete"]) => batch::delete(call, pool),
         ("POST", ["pools", pool, "members", "batch-update"]) => batch::update(call, pool),
         (method, ["pools", pool, "members", id]) => one(call, method, (ElbKind::Member, Some(pool)), id),
+        ("POST", ["l7policies", "batch-update-priority"]) => batch::reorder(call),
+        ("GET", ["l7policies", "rules"]) => list(call, ElbKind::Rule, None),
+        ("GET", ["l7policies", policy, "rules"]) => list(call, ElbKind::Rule, Some(policy)),
+        ("POST", ["l7policies", policy, "rules"]) => create(call, ElbKind::Rule, policy),
+        (method, ["l7policies", policy, "rules", id]) => one(call, method, (ElbKind::Rule, Some(policy)), id),
+        ("POST", ["ipgroups", id, "iplist", "create-or-update"]) => ip_lists::add(call, id),
+        ("POST", ["ipgroups", id, "iplist", "batch-delete"]) => ip_lists::delete(call, id),
+        ("GET", ["ipgroups", id, "related-listeners"]) => ip_lists::listeners(call, id),
         (method, [word, rest @ ..]) => {
             let kind = ROOTS.into_iter().find(|kind| kind.plural() == *word);
             let kind = kind.ok_or_else(ElbFault::no_such_call)?;
@@ -72,8 +89,8 @@ pub(super) fn answer(call: &ElbCall<'_>) -> ElbAnswer {
 
 fn list(call: &ElbCall<'_>, kind: ElbKind, owner: Option<&str>) -> ElbAnswer {
     let objects = call.objects()?;
-    if let Some(pool) = owner {
-        objects.of_project(ElbKind::Pool, pool, call.project)?;
+    if let Some((owner, kind)) = owner.zip(kind.owner()) {
+        objects.of_project(kind, owner, call.project)?;
     }
     let wanted = |object: &&ElbObject| {
         object.project == call.project && owner.is_none_or(|owner| object.owner == owner)
@@ -86,10 +103,10 @@ fn list(call: &ElbCall<'_>, kind: ElbKind, owner: Option<&str>) -> ElbAnswer {
 
 fn create(call: &ElbCall<'_>, kind: ElbKind, owner: &str) -> ElbAnswer {
     let sent = call.attributes(kind.word())?;
-    let id = ElbCall::new_id(kind)?;
+    let id = ids::of_kind(kind)?;
     let (_, objects) = call.change(|objects, now| {
-        if kind == ElbKind::Member {
-            objects.of_project(ElbKind::Pool, owner, call.project)?;
+        if let Some(kind) = kind.owner() {
+            objects.of_project(kind, owner, call.project)?;
         }
         objects.create(kind, owner, &sent, ElbCreation { project: call.project, id: id.clone(), now })
     })?;

@@ -17,7 +17,9 @@ use crate::control::elb::fields::refused;
 use crate::control::elb::object::ElbKind;
 use crate::control::elb::object::ElbObject;
 use crate::control::elb::object_set::ElbObjects;
+use crate::control::elb::objects::ip_group;
 use crate::control::elb::objects::load_balancer::PROTECTION;
+use crate::control::elb::objects::pairs;
 
 const POLICIES: &[&str] = &[
     "tls-1-0",
@@ -59,14 +61,15 @@ pub(in crate::control::elb) const FIELDS: &[ElbField] = &[
     field("member_timeout", ElbForm::Number(1, 300), ElbPresence::Default("60")),
     field("enable_member_retry", ElbForm::Truth, ElbPresence::Default("true")),
     field("insert_headers", ElbForm::Table(INSERT_HEADERS), ElbPresence::Default("{}")),
-    // Kept and given back: they say what the real service does for other protocols, or in its console.
+    field("ipgroup", ElbForm::Table(ip_group::OF_LISTENER), ElbPresence::Nullable),
+    // Whether policies are asked by their `priority`, and may ask for more than a host and a path.
     field("enhance_l7policy_enable", ElbForm::Truth, ElbPresence::Default("false")),
+    // Kept and given back: they say what the real service does for other protocols, or in its console.
     field("transparent_client_ip_enable", ElbForm::Truth, ElbPresence::Default("true")),
     field("connection_limit", ElbForm::Number(-1, -1), ElbPresence::Default("-1")),
     field("protection_status", ElbForm::Word(PROTECTION), ElbPresence::Default("\"nonProtection\"")),
     field("protection_reason", ElbForm::Text, ElbPresence::Nullable),
     refused("security_policy_id", "is not taken: choose one of `tls_ciphers_policy`"),
-    refused("ipgroup", "is not taken"),
     refused("proxy_protocol_enable", "is not taken"),
     refused("ssl_early_data_enable", "is not taken: early data can be repeated by whoever has seen it"),
     refused("quic_config", "is not taken"),
@@ -155,7 +158,9 @@ pub(in crate::control::elb) fn check(objects: &ElbObjects, listener: &ElbObject)
         ));
     }
     check_certificates(objects, listener, is_secured)?;
-    check_pool(objects, listener)
+    check_ip_groups(objects, listener)?;
+    let pool = listener.text("default_pool_id");
+    if pool.is_empty() { Ok(()) } else { pairs::check(objects, listener, ("default_pool_id", pool)) }
 }
 
 fn check_certificates(objects: &ElbObjects, listener: &ElbObject, is_secured: bool) -> Result<(), ElbFault> {
@@ -181,28 +186,18 @@ fn check_certificates(objects: &ElbObjects, listener: &ElbObject, is_secured: bo
     listener.texts("sni_container_refs").try_for_each(|id| of_type("sni_container_refs", id, "server"))
 }
 
-fn check_pool(objects: &ElbObjects, listener: &ElbObject) -> Result<(), ElbFault> {
-    if listener.text("default_pool_id").is_empty() {
-        return Ok(());
+fn check_ip_groups(objects: &ElbObjects, listener: &ElbObject) -> Result<(), ElbFault> {
+    let is_known =
+        |id: &&str| objects.find(ElbKind::IpGroup, id).is_some_and(|group| group.project == listener.project);
+    let named: Vec<&str> = ip_group::of_listener(listener).collect();
+    if listener.table("ipgroup").is_some() && named.is_empty() {
+        return Err(ElbFault::attribute("ipgroup.ipgroup_id", "names no IP group"));
     }
-    let pool = objects.named(ElbKind::Pool, listener, "default_pool_id")?;
-    let balancer = pool.text("loadbalancer_id");
-    if !balancer.is_empty() && balancer != listener.text("loadbalancer_id") {
-        return Err(ElbFault::attribute(
-            "default_pool_id",
-            "is a backend server group of another load balancer",
-        ));
-    }
-    let (own, of_pool) = (listener.text("protocol"), pool.text("protocol"));
-    match (own, of_pool) {
-        ("HTTP", "HTTP") | ("HTTPS", "HTTP" | "HTTPS") => Ok(()),
-        ("HTTPS", "GRPC") if listener.truth("http2_enable") => Ok(()),
-        ("HTTPS", "GRPC") => {
-            Err(ElbFault::attribute("http2_enable", "must be true: the group has the protocol GRPC"))
+    match named.iter().find(|id| !is_known(id)) {
+        Some(id) => {
+            let why = format!("names no IP group: \"{}\"", id.escape_debug());
+            Err(ElbFault::attribute("ipgroup.ipgroup_id", why))
         }
-        _ => {
-            let why = format!("has the protocol {of_pool}, which does not go with a listener for {own}");
-            Err(ElbFault::attribute("default_pool_id", why))
-        }
+        None => Ok(()),
     }
 }

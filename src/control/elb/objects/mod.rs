@@ -1,11 +1,16 @@
 //! The objects of the ELB API: one file for each kind says what its attributes are and what must hold of them.
 
 pub(super) mod certificate;
+pub(super) mod header_value;
 pub(super) mod health_monitor;
+pub(super) mod ip_group;
 pub(super) mod listener;
 pub(super) mod load_balancer;
 pub(super) mod member;
+mod pairs;
+pub(super) mod policy;
 pub(super) mod pool;
+pub(super) mod rule;
 
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -24,6 +29,9 @@ pub(super) fn fields(kind: ElbKind) -> &'static [ElbField] {
         ElbKind::Member => member::FIELDS,
         ElbKind::HealthMonitor => health_monitor::FIELDS,
         ElbKind::Certificate => certificate::FIELDS,
+        ElbKind::Policy => policy::FIELDS,
+        ElbKind::Rule => rule::FIELDS,
+        ElbKind::IpGroup => ip_group::FIELDS,
     }
 }
 
@@ -35,9 +43,22 @@ pub(super) fn settle(kind: ElbKind, attributes: &mut Map<String, Json>) -> Resul
     match kind {
         ElbKind::Listener => listener::settle(attributes),
         ElbKind::Certificate => certificate::settle(attributes)?,
+        ElbKind::Policy => policy::settle(attributes)?,
+        ElbKind::IpGroup => ip_group::settle(attributes)?,
         _ => {}
     }
     Ok(())
+}
+
+/// Gives an object what it did not ask for and what others decide.
+///
+/// # Errors
+/// It has asked for what it cannot have.
+pub(super) fn place(objects: &ElbObjects, object: &mut ElbObject) -> Result<(), ElbFault> {
+    match object.kind {
+        ElbKind::Policy => policy::place(objects, object),
+        _ => Ok(()),
+    }
 }
 
 /// Whether an object goes together with the others.
@@ -47,10 +68,12 @@ pub(super) fn settle(kind: ElbKind, attributes: &mut Map<String, Json>) -> Resul
 pub(super) fn check(objects: &ElbObjects, object: &ElbObject) -> Result<(), ElbFault> {
     match object.kind {
         // What they say was looked at before.
-        ElbKind::LoadBalancer | ElbKind::Certificate => Ok(()),
+        ElbKind::LoadBalancer | ElbKind::Certificate | ElbKind::IpGroup => Ok(()),
         ElbKind::Listener => listener::check(objects, object),
         ElbKind::Pool => pool::check(objects, object),
         ElbKind::Member => member::check(objects, object),
         ElbKind::HealthMonitor => health_monitor::check(objects, object),
+        ElbKind::Policy => policy::check(objects, object),
+        ElbKind::Rule => rule::check(objects, object),
     }
 }

@@ -1,0 +1,151 @@
+//! Listeners as tables of the configuration.
+
+use serde_json::Value as Json;
+
+use crate::control::elb::index::ElbIndex;
+use crate::control::elb::mapping::names;
+use crate::control::elb::mapping::names::ElbTerms;
+use crate::control::elb::mapping::tables::Tables;
+use crate::control::elb::object::ElbKind;
+use crate::control::elb::object::ElbObject;
+use crate::control::elb::object_set::ElbObjects;
+use crate::control::elb::objects::ip_group;
+use crate::control::elb::objects::policy;
+
+/// Headers that are on or off: the attribute, and the key of Ringway.
+const PLAIN_HEADERS: [(&str, &str); 4] = [
+    ("X-Forwarded-Host", "x_forwarded_host"),
+    ("X-Forwarded-Proto", "x_forwarded_proto"),
+    ("X-Forwarded-Port", "x_forwarded_port"),
+    ("X-Real-IP", "x_real_ip"),
+];
+
+/// Headers that may have another name: the attribute that turns them on, that with the name, and the key of Ringway.
+const NAMED_HEADERS: [(&str, &str, &str); 14] = [
+    (
+        "X-Forwarded-Clientcert-subjectdn-enable",
+        "X-Forwarded-Clientcert-subjectdn-alias",
+        "clientcert_subjectdn",
+    ),
+    (
+        "X-Forwarded-Clientcert-issuerdn-enable",
+        "X-Forwarded-Clientcert-issuerdn-alias",
+        "clientcert_issuerdn",
+    ),
+    (
+        "X-Forwarded-Clientcert-fingerprint-enable",
+        "X-Forwarded-Clientcert-fingerprint-alias",
+        "clientcert_fingerprint",
+    ),
+    (
+        "X-Forwarded-Clientcert-clientverify-enable",
+        "X-Forwarded-Clientcert-clientverify-alias",
+        "clientcert_clientverify",
+    ),
+    (
+        "X-Forwarded-Clientcert-serialnumber-enable",
+        "X-Forwarded-Clientcert-serialnumber-alias",
+        "clientcert_serialnumber",
+    ),
+    ("X-Forwarded-Clientcert-enable", "X-Forwarded-Clientcert-alias", "clientcert"),
+    ("X-Forwarded-Clientcert-ciphers-enable", "X-Forwarded-Clientcert-ciphers-alias", "clientcert_ciphers"),
+    ("X-Forwarded-Clientcert-end-enable", "X-Forwarded-Clientcert-end-alias", "clientcert_end"),
+    ("X-Forwarded-TLS-Protocol", "X-Forwarded-TLS-Protocol-alias", "tls_protocol"),
+    ("X-Forwarded-TLS-Cipher", "X-Forwarded-TLS-Cipher-alias", "tls_cipher"),
+    ("X-Forwarded-Tls-Sni-enable", "X-Forwarded-Tls-Sni-alias", "tls_sni"),
+    ("X-Forwarded-Tls-Alpn-Protocol-enable", "X-Forwarded-Tls-Alpn-Protocol-alias", "tls_alpn_protocol"),
+    ("X-Forwarded-Tls-Ja3-enable", "X-Forwarded-Tls-Ja3-alias", "tls_ja3"),
+    ("X-Forwarded-Tls-Ja4-enable", "X-Forwarded-Tls-Ja4-alias", "tls_ja4"),
+];
+
+fn addresses(objects: &ElbObjects, listener: &ElbObject, terms: &ElbTerms<'_>) -> Vec<String> {
+    let balancer = objects.find(ElbKind::LoadBalancer, listener.text("loadbalancer_id"));
+    let of = |name| balancer.map(|balancer| balancer.text(name)).filter(|address| !address.is_empty());
+    let named: Vec<&str> = [of("vip_address"), of("ipv6_vip_address")].into_iter().flatten().collect();
+    let named = if named.is_empty() { vec![terms.default_address] } else { named };
+    let port = listener.number("protocol_port");
+    let at = |address: &str| {
+        if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
+    };
+    named.into_iter().map(at).collect()
+}
+
+fn is_up(objects: &ElbObjects, listener: &ElbObject) -> bool {
+    let balancer = objects.find(ElbKind::LoadBalancer, listener.text("loadbalancer_id"));
+    listener.truth("admin_state_up") && balancer.is_some_and(|balancer| balancer.truth("admin_state_up"))
+}
+
+pub(super) fn tables(index: &ElbIndex<'_>, listener: &ElbObject, terms: &ElbTerms<'_>, tables: &mut Tables) {
+    let objects = index.objects;
+    let is_secured = listener.text("protocol") == "HTTPS";
+    tables.header("[[listener]]");
+    tables.key("name", listener.id.as_str());
+    if !listener.text("name").is_empty() {
+        tables.key("description", listener.text("name"));
+    }
+    tables.key("enabled", is_up(objects, listener));
+    tables.key("address", addresses(objects, listener, terms));
+    tables.key("protocol", if is_secured { "https" } else { "http" });
+    if is_secured {
+        let default = [listener.text("default_tls_container_ref")];
+        let all: Vec<&str> = default.into_iter().chain(listener.texts("sni_container_refs")).collect();
+        tables.key("certificates", all);
+        tables.key("sni_match", listener.text("sni_match_algo"));
+        tables.key("tls_policy", listener.text("tls_ciphers_policy"));
+    }
+    if let Some(pool) = objects.find(ElbKind::Pool, listener.text("default_pool_id")) {
+        tables.key("default_group", names::group_name(listener, pool));
+    }
+    redirect(index, listener, tables);
+    access(listener, tables);
+    tables.key("http2", is_secured && listener.truth("http2_enable"));
+    tables.key("compression", listener.truth("gzip_enable"));
+    tables.key("max_connections", listener.number("connection"));
+    tables.key("connections_per_second", listener.number("cps"));
+    tables.seconds("idle_timeout", listener.number("keepalive_timeout"));
+    tables.seconds("client_header_timeout", listener.number("client_timeout"));
+    tables.seconds("client_body_timeout", listener.number("client_timeout"));
+    forwarded_table(listener, is_secured, tables);
+    let ca = listener.text("client_ca_tls_container_ref");
+    if !ca.is_empty() {
+        tables.header("[listener.client_auth]");
+        tables.key("mode", "require");
+        tables.key("ca", vec![ca]);
+    }
+}
+
+/// The policy that takes every request is a key of the listener here.
+fn redirect(index: &ElbIndex<'_>, listener: &ElbObject, tables: &mut Tables) {
+    let mut policies = index.policies_of(&listener.id).iter();
+    if let Some(policy) = policies.find(|one| one.text("action") == policy::TO_LISTENER)
+        && policy.truth("admin_state_up")
+    {
+        tables.key("redirect_to", policy.text("redirect_listener_id"));
+    }
+}
+
+fn access(listener: &ElbObject, tables: &mut Tables) {
+    if !ip_group::is_on(listener) {
+        return;
+    }
+    let is_black =
+        listener.table("ipgroup").is_some_and(|table| table.get("type") == Some(&Json::from("black")));
+    let groups: Vec<&str> = ip_group::of_listener(listener).collect();
+    tables.key(if is_black { "deny" } else { "allow" }, groups);
+}
+
+fn forwarded_table(listener: &ElbObject, is_secured: bool, tables: &mut Tables) {
+    let Some(headers) = listener.table("insert_headers") else { return };
+    let text = |name: &str| headers.get(name).and_then(Json::as_str);
+    let is_on = |name: &str| headers.get(name).and_then(Json::as_bool) == Some(true);
+    tables.header("[listener.forwarded]");
+    tables.key("x_forwarded_for", text("X-Forwarded-For-Processing-Mode").unwrap_or("append"));
+    for (attribute, key) in PLAIN_HEADERS {
+        tables.key(key, is_on(attribute));
+    }
+    let on = NAMED_HEADERS.into_iter().filter(|(attribute, ..)| is_secured && is_on(attribute));
+    for (_, alias, key) in on {
+        let value = text(alias).filter(|alias| !alias.is_empty()).map_or(Json::Bool(true), Json::from);
+        tables.key(key, value);
+    }
+}

@@ -1,0 +1,25 @@
+//! How objects are named in the configuration.
+
+use std::path::Path;
+
+use crate::control::elb::object::ElbObject;
+
+/// What the text of a configuration is made of.
+pub struct ElbTerms<'t> {
+    /// Where files of certificates are.
+    pub folder: &'t Path,
+    /// The address of load balancers that name none.
+    pub default_address: &'t str,
+}
+
+/// Timeouts and retries belong to listeners there and to groups here, so that each pair of both is a group.
+pub fn group_name(listener: &ElbObject, pool: &ElbObject) -> String {
+    let of_listener: String = listener.id.chars().filter(|c| *c != '-').take(24).collect();
+    format!("{}.{of_listener}", pool.id)
+}
+
+/// As the configuration and the status name it.
+pub fn member_address(member: &ElbObject) -> String {
+    let (address, port) = (member.text("address"), member.number("protocol_port"));
+    if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
+}

@@ -168,6 +168,12 @@ fn policies_answer_redirect_and_change_requests() {
     let policy = site.policy(weighted);
     assert_eq!(policy["redirect_pools_config"][1]["weight"], 100);
     assert_eq!(site.asks("/something", ""), "other");
+}
+
+#[test]
+fn what_is_wrong_with_a_policy_is_named() {
+    let site = Site::new(&["other"]);
+    let path = |comparison: &str, value: &str| json!([{ "type": "PATH", "compare_type": comparison, "value": value }]);
     for (sent, words) in [
         (json!({ "action": "REDIRECT_TO_POOL" }), "`redirect_pool_id` is missing"),
         (json!({ "action": "REDIRECT_TO_URL" }), "`redirect_url_config` is missing"),

@@ -271,6 +271,9 @@ pub enum ProxyProtocol {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forwarded {
     pub fields: ForwardedFields,
+    /// The values of `X-Forwarded-ELB-IP` and `X-Forwarded-ELB-ID`. None: they are not told.
+    pub elb_ip: Option<String>,
+    pub elb_id: Option<String>,
     /// What is told of TLS and certificates, each with its alias if it has one.
     pub identity: Vec<(Fact, Option<String>)>,
     pub fingerprint_hash: FingerprintHash,

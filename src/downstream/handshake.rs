@@ -159,6 +159,7 @@ pub(super) fn client_tls(
         tls_alpn_protocol: facts.alpn.as_deref().and_then(|alpn| std::str::from_utf8(alpn).ok()),
         tls_resumed: facts.resumed,
         tls_ja3: facts.fingerprints.as_ref().map(|fingerprints| fingerprints.ja3.as_str()),
+        tls_certificate_id: tls.shown_certificate(facts).filter(|_| wants_identity),
         tls_ja4: facts.fingerprints.as_ref().map(|fingerprints| fingerprints.ja4.as_str()),
     };
     let proxied = terms.writes_proxy_headers.then(|| proxied_tls(facts));

@@ -169,7 +169,10 @@ pub enum KnownName {
     Upgrade,
     UserAgent,
     XForwardedClientSrcport,
+    XForwardedElbId,
+    XForwardedElbIp,
     XForwardedFor,
+    XForwardedForPort,
     XForwardedHost,
     XForwardedPort,
     XForwardedProto,
@@ -249,12 +252,15 @@ impl KnownName {
     }
 
     fn of_x(name: &[u8]) -> KnownName {
-        const EXACT: [(&[u8], KnownName); 7] = [
+        const EXACT: [(&[u8], KnownName); 10] = [
             (b"x-forwarded-for", KnownName::XForwardedFor),
             (b"x-forwarded-proto", KnownName::XForwardedProto),
             (b"x-forwarded-port", KnownName::XForwardedPort),
             (b"x-forwarded-host", KnownName::XForwardedHost),
             (b"x-forwarded-client-srcport", KnownName::XForwardedClientSrcport),
+            (b"x-forwarded-for-port", KnownName::XForwardedForPort),
+            (b"x-forwarded-elb-ip", KnownName::XForwardedElbIp),
+            (b"x-forwarded-elb-id", KnownName::XForwardedElbId),
             (b"x-real-ip", KnownName::XRealIp),
             (b"x-request-id", KnownName::XRequestId),
         ];

@@ -43,6 +43,7 @@ mod tests {
             tls_resumed: true,
             tls_ja3: None,
             tls_ja4: None,
+            tls_certificate_id: None,
         };
         let wanted = [Fact::TlsSni, Fact::TlsResumed, Fact::TlsAlpnProtocol, Fact::SubjectDn];
         let values = ConnectionValues::gather(&wanted, &facts);

@@ -36,6 +36,7 @@ pub struct ForwardedFields {
     pub x_forwarded_port: bool,
     pub x_forwarded_host: bool,
     pub x_forwarded_client_srcport: bool,
+    pub x_forwarded_for_port: bool,
     pub x_real_ip: bool,
     /// A request gets an identity, or keeps that of a trusted proxy.
     pub x_request_id: bool,
@@ -48,6 +49,10 @@ pub struct Forwarded {
     pub fields: ForwardedFields,
     /// The name of this load balancer: the value of `SLB-ID`.
     pub slb_id: String,
+    /// The value of `X-Forwarded-ELB-IP`. None: it is not told.
+    pub elb_ip: Option<String>,
+    /// The value of `X-Forwarded-ELB-ID`. None: it is not told.
+    pub elb_id: Option<String>,
     /// What is told of TLS and certificates.
     pub identity: Identity,
 }
@@ -90,12 +95,15 @@ impl Client<'_> {
 }
 
 /// The names in the order in which they are written, with their usual spelling.
-static ADDED: [(KnownName, &[u8]); 8] = [
+static ADDED: [(KnownName, &[u8]); 11] = [
     (KnownName::XForwardedFor, b"X-Forwarded-For"),
     (KnownName::XForwardedProto, b"X-Forwarded-Proto"),
     (KnownName::XForwardedPort, b"X-Forwarded-Port"),
     (KnownName::XForwardedHost, b"X-Forwarded-Host"),
     (KnownName::XForwardedClientSrcport, b"X-Forwarded-Client-srcport"),
+    (KnownName::XForwardedForPort, b"X-Forwarded-For-Port"),
+    (KnownName::XForwardedElbIp, b"X-Forwarded-ELB-IP"),
+    (KnownName::XForwardedElbId, b"X-Forwarded-ELB-ID"),
     (KnownName::XRealIp, b"X-Real-IP"),
     (KnownName::XRequestId, b"X-Request-ID"),
     (KnownName::SlbId, b"SLB-ID"),
@@ -165,6 +173,9 @@ impl Forwarded {
             KnownName::XForwardedPort => self.fields.x_forwarded_port,
             KnownName::XForwardedHost => self.fields.x_forwarded_host,
             KnownName::XForwardedClientSrcport => self.fields.x_forwarded_client_srcport,
+            KnownName::XForwardedForPort => self.fields.x_forwarded_for_port,
+            KnownName::XForwardedElbIp => self.elb_ip.is_some(),
+            KnownName::XForwardedElbId => self.elb_id.is_some(),
             KnownName::XRealIp => self.fields.x_real_ip,
             KnownName::XRequestId => self.fields.x_request_id,
             KnownName::SlbId => self.fields.slb_id,
@@ -192,7 +203,15 @@ impl Forwarded {
                     None => value.extend_from_slice(client.host),
                 }
             }
-            KnownName::XForwardedClientSrcport => push_number(value, client.peer.port()),
+            KnownName::XForwardedClientSrcport | KnownName::XForwardedForPort => {
+                push_number(value, client.peer.port());
+            }
+            KnownName::XForwardedElbIp => {
+                value.extend_from_slice(self.elb_ip.as_deref().unwrap_or_default().as_bytes())
+            }
+            KnownName::XForwardedElbId => {
+                value.extend_from_slice(self.elb_id.as_deref().unwrap_or_default().as_bytes())
+            }
             KnownName::XRealIp => push_ip(value, client.address),
             KnownName::XRequestId => value.extend_from_slice(client.request_id),
             KnownName::SlbId => value.extend_from_slice(self.slb_id.as_bytes()),
@@ -346,11 +365,14 @@ mod tests {
                 x_forwarded_port: true,
                 x_forwarded_host: true,
                 x_forwarded_client_srcport: true,
+                x_forwarded_for_port: true,
                 x_real_ip: true,
                 x_request_id: true,
                 slb_id: true,
             },
             slb_id: "edge-1".to_owned(),
+            elb_ip: Some("192.0.2.1".to_owned()),
+            elb_id: Some("lb-1".to_owned()),
             identity: Identity::default(),
         }
     }
@@ -451,11 +473,14 @@ mod tests {
                 x_forwarded_port: false,
                 x_forwarded_host: false,
                 x_forwarded_client_srcport: false,
+                x_forwarded_for_port: false,
                 x_real_ip: false,
                 x_request_id: false,
                 slb_id: false,
             },
             slb_id: String::new(),
+            elb_ip: None,
+            elb_id: None,
             identity: Identity::default(),
         };
         assert_eq!(added(&off, &Headers::of(&[])), Vec::<String>::new());

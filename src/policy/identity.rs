@@ -20,6 +20,8 @@ pub enum Fact {
     TlsResumed,
     TlsJa3,
     TlsJa4,
+    /// The name of the certificate that the client is shown.
+    TlsCertificateId,
     /// RFC 9440.
     ClientCert,
 }
@@ -57,6 +59,7 @@ impl Fact {
             Fact::TlsResumed => "X-Forwarded-Tls-Resumed",
             Fact::TlsJa3 => "X-Forwarded-Tls-Ja3",
             Fact::TlsJa4 => "X-Forwarded-Tls-Ja4",
+            Fact::TlsCertificateId => "X-Forwarded-TLS-Certificate-ID",
             Fact::ClientCert => "Client-Cert",
         }
     }
@@ -89,6 +92,7 @@ pub struct IdentityFacts<'a> {
     pub tls_resumed: bool,
     pub tls_ja3: Option<&'a str>,
     pub tls_ja4: Option<&'a str>,
+    pub tls_certificate_id: Option<&'a str>,
 }
 
 /// In the forms that `docs/client_certificates.md` lists.
@@ -169,6 +173,7 @@ impl<'a> IdentityFacts<'a> {
             Fact::TlsResumed => Some(if self.tls_resumed { "true" } else { "false" }),
             Fact::TlsJa3 => self.tls_ja3,
             Fact::TlsJa4 => self.tls_ja4,
+            Fact::TlsCertificateId => self.tls_certificate_id,
         }
     }
 }
@@ -284,7 +289,7 @@ mod tests {
     use super::*;
     use crate::http::headers::KnownName;
 
-    const FACTS: [Fact; 16] = [
+    const FACTS: [Fact; 17] = [
         Fact::SubjectDn,
         Fact::IssuerDn,
         Fact::Fingerprint,
@@ -300,6 +305,7 @@ mod tests {
         Fact::TlsResumed,
         Fact::TlsJa3,
         Fact::TlsJa4,
+        Fact::TlsCertificateId,
         Fact::ClientCert,
     ];
 
@@ -323,6 +329,7 @@ mod tests {
             tls_resumed: false,
             tls_ja3: Some("0a"),
             tls_ja4: None,
+            tls_certificate_id: None,
         }
     }
 

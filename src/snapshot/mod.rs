@@ -70,6 +70,7 @@ use crate::telemetry::relay_counters::RelayCounters;
 use crate::telemetry::route_counters::RouteCounters;
 use crate::tls::SwapCell;
 use crate::tls::accept::DownstreamTls;
+use crate::tls::accept::Facts;
 use crate::tls::x509::client_certificate::FingerprintHash;
 
 /// How long a PROXY header may take where no request follows.
@@ -350,6 +351,16 @@ pub struct ServerTls {
     pub client_auth_mark: u64,
     /// What fingerprints of clients' certificates are made with.
     pub fingerprint_hash: FingerprintHash,
+    /// The names of its certificates, in their order.
+    pub certificate_names: Box<[Box<str>]>,
+}
+
+impl ServerTls {
+    /// The name of the certificate that a client is shown. None: it has been replaced since.
+    pub fn shown_certificate(&self, facts: &Facts) -> Option<&str> {
+        let place = self.terms.load().place_of_shown(facts)?;
+        self.certificate_names.get(place).map(|name| &**name)
+    }
 }
 
 impl Listener {

@@ -75,6 +75,11 @@ pub fn http_protocols(http2: bool) -> Vec<Vec<u8>> {
 }
 
 impl DownstreamTls {
+    /// Where the certificate that a client is shown stands among those of the listener. None: it is none of them any more.
+    pub fn place_of_shown(&self, facts: &Facts) -> Option<usize> {
+        self.index.as_ref()?.position(facts.shown()?)
+    }
+
     /// `alpn`: the protocols that are agreed to, the most wanted first. With none, none is spoken of.
     pub fn new(
         offer: &Offer,
@@ -245,6 +250,11 @@ impl Facts {
     pub(super) fn take_notes(&mut self) -> bool {
         self.take_hello();
         HAS_NO_CERTIFICATE.take()
+    }
+
+    /// The certificate that the client is shown.
+    pub(super) fn shown(&self) -> Option<&Arc<CertifiedKey>> {
+        self.shown.as_ref()
     }
 
     /// Of the certificate that the client is shown.

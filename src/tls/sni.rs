@@ -97,6 +97,11 @@ impl CertificateIndex {
         &chosen.unwrap_or(&self.certificates[0]).certified
     }
 
+    /// Where a certificate stands in the list.
+    pub fn position(&self, certified: &Arc<CertifiedKey>) -> Option<usize> {
+        self.certificates.iter().position(|known| Arc::ptr_eq(&known.certified, certified))
+    }
+
     /// Whether clients that ask for these names get the same certificate.
     pub fn share_certificate(&self, one: Option<&str>, other: Option<&str>) -> bool {
         let slots = |name: Option<&str>| name.and_then(|name| self.look_up(name)).unwrap_or(self.default);

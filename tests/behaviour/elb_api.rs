@@ -123,7 +123,11 @@ fn what_is_wrong_is_named_by_its_attribute() {
         (json!({ "default_pool_id": "x" }), "`default_pool_id` names no backend server group"),
         (
             json!({ "insert_headers": { "X-Forwarded-ELB-IP": true } }),
-            "`insert_headers.X-Forwarded-ELB-IP` is not taken",
+            "`insert_headers.X-Forwarded-ELB-IP` needs `vip_address`",
+        ),
+        (
+            json!({ "insert_headers": { "X-Forwarded-Elb": true } }),
+            "`insert_headers.X-Forwarded-Elb` is not known",
         ),
         (json!({ "quic_config": { "enable_quic_upgrade": true } }), "`quic_config` is not taken"),
     ] {

@@ -18,6 +18,9 @@ const EVERYTHING: &[&str] = &[
     "x_forwarded_port = true",
     "x_forwarded_host = true",
     "x_forwarded_client_srcport = true",
+    "x_forwarded_for_port = true",
+    "x_forwarded_elb_ip = \"192.0.2.10\"",
+    "x_forwarded_elb_id = \"lb-1\"",
     "x_real_ip = true",
     "slb_id = true",
 ];
@@ -27,7 +30,8 @@ fn everything(scenario: Scenario) -> Scenario {
 }
 
 const SPOOFED: &str = "X-Forwarded-Proto: gopher\r\nx-forwarded-port: 443\r\nX-FORWARDED-HOST: evil.example\r\n\
-    X-Forwarded-Client-srcport: 1\r\nX-Real-IP: 6.6.6.6\r\nSLB-ID: evil\r\nX-Real-IP: 7.7.7.7\r\n";
+    X-Forwarded-Client-srcport: 1\r\nX-Real-IP: 6.6.6.6\r\nSLB-ID: evil\r\nX-Real-IP: 7.7.7.7\r\n\
+    X-Forwarded-For-Port: 2\r\nX_Forwarded_ELB_IP: 6.6.6.6\r\nX-Forwarded-ELB-ID: evil\r\n";
 
 #[test]
 fn by_default_the_peer_is_appended_and_the_protocol_named() {
@@ -48,6 +52,9 @@ fn every_field_replaces_the_copies_of_the_client() {
             ("x-forwarded-port", listener_port.to_string()),
             ("x-forwarded-host", "site.example:81".to_owned()),
             ("x-forwarded-client-srcport", port.to_string()),
+            ("x-forwarded-for-port", port.to_string()),
+            ("x-forwarded-elb-ip", "192.0.2.10".to_owned()),
+            ("x-forwarded-elb-id", "lb-1".to_owned()),
             ("x-real-ip", "127.0.0.1".to_owned()),
         ] {
             assert_eq!(head.field(name), Some(value.as_str()), "{name} with {fields}");

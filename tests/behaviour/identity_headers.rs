@@ -306,3 +306,18 @@ fn raw_backend() -> (Backend, Receiver<Vec<u8>>) {
     });
     (backend, seen)
 }
+
+#[test]
+fn the_certificate_that_is_shown_is_told_by_its_name() {
+    let scene = Scene::new();
+    let ringway = scene.scenario().forwarded("tls_certificate_id = true").start();
+    let config = Arc::new(scene.config(None));
+    // The second client resumes the session of the first one.
+    for _ in 0..2 {
+        let mut client = Client::secured(ringway.address(), &config, NAME).expect("it is secured");
+        client.send("GET / HTTP/1.1\r\nHost: site.example\r\nX-Forwarded-TLS-Certificate-ID: forged\r\n\r\n");
+        assert_eq!(client.read_response().status, 200);
+        let (head, _) = scene.received.recv().expect("a request");
+        assert_eq!(head.all("x-forwarded-tls-certificate-id"), ["site"]);
+    }
+}

@@ -145,6 +145,18 @@ def names_of_sites(service):
     elb.client.delete_certificate(v3.DeleteCertificateRequest(certificate_id=other.id))
 
 
+def headers_of_the_balancer(service):
+    """Backends learn of the load balancer, the certificate and the client's port and program."""
+    service.elb.update_listener(service.listener, insert_headers=v3.ListenerInsertHeaders(
+        x_forwarded_elb_ip=True, x_forwarded_elb_id=True, x_forwarded_for_port=True, x_forwarded_tls_certificate_id=True,
+        x_forwarded_tls_ja3_enable=True, x_forwarded_tls_ja4_enable=True, x_forwarded_tls_ja4_alias="x-ja4"))
+    seen = service.get(X_Forwarded_ELB_ID="forged").seen
+    same((seen["x-forwarded-elb-ip"], seen["x-forwarded-elb-id"]), ("127.0.0.1", service.balancer.id))
+    same(seen["x-forwarded-tls-certificate-id"], service.certificate.id)
+    assert int(seen["x-forwarded-for-port"]) > 0 and re.fullmatch("[0-9a-f]{32}", seen["x-forwarded-tls-ja3"]), seen
+    assert re.fullmatch("t1[23]d[0-9]{4}.._[0-9a-f]{12}_[0-9a-f]{12}", seen["x-ja4"]), seen
+
+
 def client_certificates(service):
     """Obtaining client certificate information, in headers with names of their own."""
     site, elb = service.site, service.elb
@@ -377,7 +389,7 @@ def main():
         for case in (signatures, before_anything):
             judge(case.__doc__, case, site, elb)
         service = judge("A service with HTTPS is made.", Secured, site, elb)
-        for case in (https_at_both_sides, what_is_wrong, health, names_of_sites, client_certificates):
+        for case in (https_at_both_sides, what_is_wrong, health, names_of_sites, headers_of_the_balancer, client_certificates):
             judge(case.__doc__, case, service)
         plain = judge("A service with HTTP is made.", Plain, service)
         for case in (policies, advanced_policies, redirect_to_https, access_lists, batches_and_pages, restart, deletes):

@@ -69,7 +69,7 @@ pub(super) const HASHES: Choice<FingerprintHash> = Choice {
     later: &[],
 };
 
-const KEYS: [(&str, Fact); 15] = [
+const KEYS: [(&str, Fact); 16] = [
     ("clientcert_subjectdn", Fact::SubjectDn),
     ("clientcert_issuerdn", Fact::IssuerDn),
     ("clientcert_fingerprint", Fact::Fingerprint),
@@ -85,6 +85,7 @@ const KEYS: [(&str, Fact); 15] = [
     ("tls_alpn_protocol", Fact::TlsAlpnProtocol),
     ("tls_ja3", Fact::TlsJa3),
     ("tls_ja4", Fact::TlsJa4),
+    ("tls_certificate_id", Fact::TlsCertificateId),
 ];
 
 /// Warns about headers that the listener could never send.

@@ -27,6 +27,7 @@ use crate::config::check::ip_group;
 use crate::config::check::kind::Boolean;
 use crate::config::check::kind::Choice;
 use crate::config::check::kind::FieldName;
+use crate::config::check::kind::FieldValue;
 use crate::config::check::kind::Integer;
 use crate::config::check::kind::Name;
 use crate::config::check::kind::Size;
@@ -273,6 +274,11 @@ fn real_ip_header(section: &mut Section<'_, '_>, nobody_is_trusted: bool) -> Opt
     name.map(|name| name.to_ascii_lowercase())
 }
 
+/// The value of a header that says the same of all requests.
+fn elb_value(section: &mut Section<'_, '_>, key: &'static str) -> Option<String> {
+    section.read_optional(key, &FieldValue, "the header is not added").map(|(value, _)| value)
+}
+
 /// `enabled_fields` gets the places of the headers about TLS and certificates.
 fn forwarded(listener: &mut Section<'_, '_>, enabled_fields: &mut Vec<EnabledField>) -> Forwarded {
     let table = listener.table("forwarded");
@@ -284,10 +290,13 @@ fn forwarded(listener: &mut Section<'_, '_>, enabled_fields: &mut Vec<EnabledFie
             x_forwarded_port: section.read("x_forwarded_port", &Boolean, false),
             x_forwarded_host: section.read("x_forwarded_host", &Boolean, false),
             x_forwarded_client_srcport: section.read("x_forwarded_client_srcport", &Boolean, false),
+            x_forwarded_for_port: section.read("x_forwarded_for_port", &Boolean, false),
             x_real_ip: section.read("x_real_ip", &Boolean, false),
             x_request_id: section.read("x_request_id", &Boolean, false),
             slb_id: section.read("slb_id", &Boolean, false),
         },
+        elb_ip: elb_value(&mut section, "x_forwarded_elb_ip"),
+        elb_id: elb_value(&mut section, "x_forwarded_elb_id"),
         identity: identity::identity(&mut section, table, enabled_fields),
         fingerprint_hash: section.read("fingerprint_hash", &identity::HASHES, FingerprintHash::Sha1),
     };

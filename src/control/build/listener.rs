@@ -121,7 +121,7 @@ impl ListenerBuilder<'_> {
             logs: parts.logs.of_listener(*index, parts.config),
             proxy_protocol: listener.proxy_protocol == config::ProxyProtocol::Accept,
             access: ip_groups::access(listener, &parts.security.credentials.ip_groups),
-            tls: server_tls(listener, secured.of(*index)),
+            tls: server_tls(parts.config, listener, secured.of(*index)),
             protocol,
             writes_proxy_headers: own_groups.iter().any(|group| group.proxy_header.is_some()),
             groups: own_groups,
@@ -307,6 +307,7 @@ fn health_path(http: &config::HttpListener, registry: &Registry) -> Option<Healt
 }
 
 fn server_tls(
+    config: &Config,
     listener: &config::Listener,
     terms: Option<&Arc<SwapCell<DownstreamTls>>>,
 ) -> Option<ServerTls> {
@@ -318,7 +319,16 @@ fn server_tls(
     let client_auth_mark = terms.load().client_auth_mark();
     let (terms, handshake_timeout) = (Arc::clone(terms), tls.handshake_timeout);
     let refuses_other_hosts = tls.refuses_other_hosts;
-    Some(ServerTls { terms, handshake_timeout, refuses_other_hosts, client_auth_mark, fingerprint_hash })
+    let certificates = tls.certificates.iter().filter_map(|place| config.certificates.get(*place));
+    let certificate_names = certificates.map(|certificate| certificate.name.as_str().into()).collect();
+    Some(ServerTls {
+        terms,
+        handshake_timeout,
+        refuses_other_hosts,
+        client_auth_mark,
+        fingerprint_hash,
+        certificate_names,
+    })
 }
 
 fn http2_limits(limits: config::Http2Limits) -> Http2Limits {
@@ -337,6 +347,8 @@ fn forwarded(wanted: &config::Forwarded, parts: &Parts<'_>) -> Forwarded {
     Forwarded {
         fields: wanted.fields,
         slb_id: instance_id.unwrap_or(&parts.host.name).clone(),
+        elb_ip: wanted.elb_ip.clone(),
+        elb_id: wanted.elb_id.clone(),
         identity: Identity::new(wanted.identity.clone()),
     }
 }

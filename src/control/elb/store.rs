@@ -149,6 +149,10 @@ impl ElbObjects {
     fn check_users(&self, kind: ElbKind, id: &str) -> Result<(), ElbFault> {
         match kind {
             ElbKind::Pool => self.defaulted_to(id).try_for_each(|one| objects::check(self, one)),
+            ElbKind::LoadBalancer => {
+                let mut own = self.of_kind(ElbKind::Listener).filter(|one| one.text("loadbalancer_id") == id);
+                own.try_for_each(|one| objects::check(self, one))
+            }
             ElbKind::Listener => self.policies_of(id).try_for_each(|one| objects::check(self, one)),
             _ => Ok(()),
         }

@@ -76,7 +76,7 @@ fn defaults_are_those_of_the_api() {
          protocol = \"http\"\ndefault_group = \"pool.12345678\"\nhttp2 = false\ncompression = false\n\
          max_connections = 0\nconnections_per_second = 0\nidle_timeout = \"60s\"\nclient_header_timeout = \"60s\"\n\
          client_body_timeout = \"60s\"\n\n[listener.forwarded]\nx_forwarded_for = \"append\"\n\
-         x_forwarded_host = true\nx_forwarded_proto = false\nx_forwarded_port = false\nx_real_ip = false\n\n\
+         x_forwarded_host = true\nx_forwarded_proto = false\nx_forwarded_port = false\nx_forwarded_for_port = false\nx_real_ip = false\n\n\
          [[server_group]]\nname = \"pool.12345678\"\nenabled = true\nprotocol = \"http\"\n\
          algorithm = \"LEAST_CONNECTIONS\"\nresponse_timeout = \"60s\"\nmax_retries = 1\nwhen_all_down = \"fail\"\n\
          backend = []\n"

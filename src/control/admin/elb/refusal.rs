@@ -11,6 +11,9 @@ use crate::control::elb::object::ElbKind;
 use crate::control::elb::object::ElbObject;
 use crate::control::elb::object_set::ElbObjects;
 
+/// Faults that are told of one change: an attribute may be at fault in many tables.
+const MAX_TOLD: usize = 4;
+
 /// What stands in a refusal of the kernel with EADDRNOTAVAIL, which comes as words.
 const NO_SUCH_ADDRESS: &str = "(os error 99)";
 
@@ -45,13 +48,13 @@ const ATTRIBUTES: [(&str, &str); 25] = [
 
 /// What the client is told. `objects` are those that were refused.
 pub(super) fn fault(refusal: &ChangeRefusal, objects: &ElbObjects) -> ElbFault {
-    let of_first = refusal.faults.first().map(|fault| {
+    let words = refusal.faults.iter().take(MAX_TOLD).map(|fault| {
         let subject = subject(&fault.subject, objects);
-        (
-            format!("{subject}: {}; {}", fault.message, fault.help),
-            fault.subject.key.as_deref().unwrap_or_default(),
-        )
+        format!("{subject}: {}; {}", fault.message, fault.help)
     });
+    let words = words.collect::<Vec<_>>().join("; ");
+    let of_first = refusal.faults.first().map(|fault| fault.subject.key.as_deref().unwrap_or_default());
+    let of_first = of_first.map(|key| (words, key));
     match refusal.kind {
         RefusalKind::Invalid => match of_first {
             Some((words, "chain" | "key" | "bundle")) => ElbFault::certificate(words),

@@ -13,15 +13,16 @@ use crate::control::elb::objects::ip_group;
 use crate::control::elb::objects::policy;
 
 /// Headers that are on or off: the attribute, and the key of Ringway.
-const PLAIN_HEADERS: [(&str, &str); 4] = [
+const PLAIN_HEADERS: [(&str, &str); 5] = [
     ("X-Forwarded-Host", "x_forwarded_host"),
     ("X-Forwarded-Proto", "x_forwarded_proto"),
     ("X-Forwarded-Port", "x_forwarded_port"),
+    ("X-Forwarded-For-Port", "x_forwarded_for_port"),
     ("X-Real-IP", "x_real_ip"),
 ];
 
 /// Headers that may have another name: the attribute that turns them on, that with the name, and the key of Ringway.
-const NAMED_HEADERS: [(&str, &str, &str); 14] = [
+const NAMED_HEADERS: [(&str, &str, &str); 15] = [
     (
         "X-Forwarded-Clientcert-subjectdn-enable",
         "X-Forwarded-Clientcert-subjectdn-alias",
@@ -55,6 +56,8 @@ const NAMED_HEADERS: [(&str, &str, &str); 14] = [
     ("X-Forwarded-Tls-Sni-enable", "X-Forwarded-Tls-Sni-alias", "tls_sni"),
     ("X-Forwarded-Tls-Alpn-Protocol-enable", "X-Forwarded-Tls-Alpn-Protocol-alias", "tls_alpn_protocol"),
     ("X-Forwarded-Tls-Ja3-enable", "X-Forwarded-Tls-Ja3-alias", "tls_ja3"),
+    // It has no other name there.
+    ("X-Forwarded-TLS-Certificate-ID", "", "tls_certificate_id"),
     ("X-Forwarded-Tls-Ja4-enable", "X-Forwarded-Tls-Ja4-alias", "tls_ja4"),
 ];
 
@@ -105,7 +108,7 @@ pub(super) fn tables(index: &ElbIndex<'_>, listener: &ElbObject, terms: &ElbTerm
     tables.seconds("idle_timeout", listener.number("keepalive_timeout"));
     tables.seconds("client_header_timeout", listener.number("client_timeout"));
     tables.seconds("client_body_timeout", listener.number("client_timeout"));
-    forwarded_table(listener, is_secured, tables);
+    forwarded_table(objects, (listener, is_secured), tables);
     let ca = listener.text("client_ca_tls_container_ref");
     if !ca.is_empty() {
         tables.header("[listener.client_auth]");
@@ -134,7 +137,7 @@ fn access(listener: &ElbObject, tables: &mut Tables) {
     tables.key(if is_black { "deny" } else { "allow" }, groups);
 }
 
-fn forwarded_table(listener: &ElbObject, is_secured: bool, tables: &mut Tables) {
+fn forwarded_table(objects: &ElbObjects, (listener, is_secured): (&ElbObject, bool), tables: &mut Tables) {
     let Some(headers) = listener.table("insert_headers") else { return };
     let text = |name: &str| headers.get(name).and_then(Json::as_str);
     let is_on = |name: &str| headers.get(name).and_then(Json::as_bool) == Some(true);
@@ -142,6 +145,15 @@ fn forwarded_table(listener: &ElbObject, is_secured: bool, tables: &mut Tables) 
     tables.key("x_forwarded_for", text("X-Forwarded-For-Processing-Mode").unwrap_or("append"));
     for (attribute, key) in PLAIN_HEADERS {
         tables.key(key, is_on(attribute));
+    }
+    let balancer = objects.find(ElbKind::LoadBalancer, listener.text("loadbalancer_id"));
+    if let Some(balancer) = balancer {
+        if is_on("X-Forwarded-ELB-IP") {
+            tables.key("x_forwarded_elb_ip", balancer.text("vip_address"));
+        }
+        if is_on("X-Forwarded-ELB-ID") {
+            tables.key("x_forwarded_elb_id", balancer.id.as_str());
+        }
     }
     let on = NAMED_HEADERS.into_iter().filter(|(attribute, ..)| is_secured && is_on(attribute));
     for (_, alias, key) in on {

@@ -78,7 +78,6 @@ pub(in crate::control::elb) const FIELDS: &[ElbField] = &[
 ];
 
 const OFF: ElbPresence = ElbPresence::Default("false");
-const NO_HEADER: &str = "is not taken: Ringway has no such header";
 
 /// As they are named on the wire. Of those with an alias, the alias counts while the header is on.
 const INSERT_HEADERS: &[ElbField] = &[
@@ -119,10 +118,10 @@ const INSERT_HEADERS: &[ElbField] = &[
     field("X-Forwarded-Tls-Ja3-alias", ElbForm::Text, ElbPresence::Nullable),
     field("X-Forwarded-Tls-Ja4-enable", ElbForm::Truth, OFF),
     field("X-Forwarded-Tls-Ja4-alias", ElbForm::Text, ElbPresence::Nullable),
-    refused("X-Forwarded-ELB-IP", NO_HEADER),
-    refused("X-Forwarded-ELB-ID", NO_HEADER),
-    refused("X-Forwarded-For-Port", NO_HEADER),
-    refused("X-Forwarded-TLS-Certificate-ID", NO_HEADER),
+    field("X-Forwarded-ELB-IP", ElbForm::Truth, OFF),
+    field("X-Forwarded-ELB-ID", ElbForm::Truth, OFF),
+    field("X-Forwarded-For-Port", ElbForm::Truth, OFF),
+    field("X-Forwarded-TLS-Certificate-ID", ElbForm::Truth, OFF),
 ];
 
 /// TERMINATED_HTTPS is an old word for HTTPS.
@@ -137,7 +136,12 @@ pub(in crate::control::elb) fn settle(attributes: &mut Map<String, Json>) {
 /// # Errors
 /// It names the attribute, or the listener that has the port.
 pub(in crate::control::elb) fn check(objects: &ElbObjects, listener: &ElbObject) -> Result<(), ElbFault> {
-    objects.named(ElbKind::LoadBalancer, listener, "loadbalancer_id")?;
+    let balancer = objects.named(ElbKind::LoadBalancer, listener, "loadbalancer_id")?;
+    let tells_address = listener.table("insert_headers").and_then(|table| table.get("X-Forwarded-ELB-IP"));
+    if tells_address == Some(&Json::Bool(true)) && balancer.text("vip_address").is_empty() {
+        let why = "needs `vip_address` of the load balancer";
+        return Err(ElbFault::attribute("insert_headers.X-Forwarded-ELB-IP", why));
+    }
     let is_secured = listener.text("protocol") == "HTTPS";
     let of_port = |other: &&ElbObject| {
         other.id != listener.id

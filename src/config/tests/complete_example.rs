@@ -54,6 +54,7 @@ fn the_complete_example_shows_the_defaults() {
         ocsp = \"tls/site.ocsp\"\n[[tls_policy]]\nname = \"edge\"\nversions = [\"1.3\", \"TLSv1.2\"]\n\
         cipher_suites = [\"TLS13_AES_128_GCM_SHA256\", \"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256\",\n\
         \"ECDHE-RSA-AES128-GCM-SHA256\"]\n";
+    let elb = "[listener.forwarded]\nx_forwarded_elb_ip = \"192.0.2.10\"\nx_forwarded_elb_id = \"lb-1\"\n";
     let secure = "[[listener]]\nname = \"secure\"\naddress = \"127.0.0.1:8443\"\nprotocol = \"https\"\n\
         default_group = \"internal\"\ncertificates = [\"site\"]\ntls_policy = \"edge\"\n\
         modification_protection = \"frozen until the sale is over\"\n\
@@ -71,7 +72,7 @@ fn the_complete_example_shows_the_defaults() {
     let check = "[server_group.health_check]\nhost = \"app.example.com\"\n";
     // Rules have no defaults to show, nor has a redirect.
     let (_, rules) = COMPLETE_EXAMPLE.split_once("# A listener that sends").expect("the rules come last");
-    let text = format!("{minimal}{CA}{LISTENER}{secure}{GROUP}{check}{internal}#{rules}");
+    let text = format!("{minimal}{CA}{LISTENER}{elb}{secure}{GROUP}{check}{internal}#{rules}");
     let defaults = load_text(&text).config.map(without_places);
     assert_eq!(Some(example), defaults);
 }

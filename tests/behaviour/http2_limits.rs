@@ -1,7 +1,7 @@
 //! Limits mean the same in both versions of HTTP, and cost a stream rather than its connection.
 
 use crate::support::frames::{DATA, PING, frame};
-use crate::support::h2::MAX_CONCURRENT_STREAMS;
+use crate::support::h2::{INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS};
 use crate::support::{
     Ask, Backend, BackendVersion, Content, EitherClient, Frame, Http2, Pair, Scenario, Version, eventually,
     log_lines, now,
@@ -270,7 +270,7 @@ fn receive_soon(client: &mut Http2) -> Option<Frame> {
 fn heads_in_flight_are_bounded() {
     const REFUSED_STREAM: u32 = 7;
     let backend = Backend::silent();
-    let ringway = Scenario::of(&backend).secured().start();
+    let ringway = Scenario::of(&backend).secured().listener("http2_max_resets = 1000").start();
     let mut client = Http2::connect(ringway.address());
     client.settle();
     let value = "v".repeat(3000);
@@ -288,6 +288,34 @@ fn heads_in_flight_are_bounded() {
         until_all_is_seen(&mut client);
         client.stream(again).reset.is_none()
     });
+}
+
+/// Each costs its decoding, and its client next to nothing.
+#[test]
+fn heads_for_which_there_is_no_room_are_a_flood() {
+    let backend = Backend::silent();
+    let lines = "http2_max_resets = 20\nhttp2_resets_per_second = 1";
+    // A head that is kept, and one that is too large and refused with a response, for which there is no window.
+    for bytes in [30_000, 60_000] {
+        let ringway = Scenario::of(&backend).secured().listener(lines).logged("json").start();
+        let mut client = Http2::connect_with(ringway.address(), &[(INITIAL_WINDOW_SIZE, 0)]);
+        client.settle();
+        let value = "v".repeat(bytes / 10);
+        let large = [("x-large", value.as_str()); 10];
+        for _ in 0..34 + 20 {
+            client.request("GET", "/", &large, true);
+        }
+        until_all_is_seen(&mut client);
+        // One too many, besides those for which an answer to another one has made room.
+        for _ in 0..21 {
+            let _ = client.try_request("GET", "/", &large, true);
+        }
+        client.receive_to_end();
+        const ENHANCE_YOUR_CALM: u32 = 11;
+        assert_eq!(client.go_away.map(|(_, code)| code), Some(ENHANCE_YOUR_CALM), "{bytes}");
+        let has_told = || log_lines(&ringway, 1).iter().any(|line| line.contains("h2_reset_flood"));
+        eventually("the log tells it", has_told);
+    }
 }
 
 /// PING is answered in its turn.

@@ -181,8 +181,12 @@ impl Shared {
     /// Acts on one event; content lies in `input`.
     fn act(self: &Rc<Shared>, event: Event, input: &[u8], spawner: &Spawner) -> Result<(), ConnectionEnd> {
         match event {
-            Event::Head { stream, end } => self.begin((stream, end), spawner),
-            Event::HeadTooLarge { stream, end } => self.refuse_large((stream, end), spawner),
+            Event::Head { stream, end } => {
+                return self.begin((stream, end), false, spawner).map_err(|fault| self.take_failure(fault));
+            }
+            Event::HeadTooLarge { stream, end } => {
+                return self.begin((stream, end), true, spawner).map_err(|fault| self.take_failure(fault));
+            }
             Event::Content { stream, content, end } => {
                 self.keep_content(stream, input.get(content).unwrap_or_default(), end);
             }
@@ -198,16 +202,18 @@ impl Shared {
                     state.wake();
                 }
             }),
-            Event::Failed(fault) => {
-                self.record_fault(fault);
-                self.end_reason.set(Some(Reason::ClientFault(fault.reason())));
-                return Err(ConnectionEnd::Said);
-            }
+            Event::Failed(fault) => return Err(self.take_failure(fault)),
             Event::GoAway { .. } => self.note_leaving(),
             // Clients get no interim responses and no PING of ours.
             Event::Interim { .. } | Event::Pong(_) => {}
         }
         Ok(())
+    }
+
+    fn take_failure(&self, fault: Fault) -> ConnectionEnd {
+        self.record_fault(fault);
+        self.end_reason.set(Some(Reason::ClientFault(fault.reason())));
+        ConnectionEnd::Said
     }
 
     fn take_trailers(&self, stream: StreamId) {

@@ -16,6 +16,7 @@ use crate::http::headers::Field;
 use crate::http::headers::Headers;
 use crate::proto::h1::error::HeadError;
 use crate::proto::h2::fault::ErrorCode;
+use crate::proto::h2::fault::Fault;
 use crate::proto::h2::frame::HEADER_BYTES;
 use crate::proto::h2::stream::StreamId;
 use crate::snapshot::Listener;
@@ -23,28 +24,35 @@ use crate::telemetry::reason::Reason;
 use crate::worker::snapshot_ref::SnapshotRef;
 
 impl Shared {
-    /// Begins to serve the request whose head the codec holds.
-    pub(super) fn begin(self: &Rc<Shared>, (stream, end): (StreamId, bool), spawner: &Spawner) {
+    /// Begins to serve or to refuse the request whose head the codec holds, if there is room for it. The fault is one of
+    /// the connection, which has failed.
+    pub(super) fn begin(
+        self: &Rc<Shared>,
+        (stream, end): (StreamId, bool),
+        is_too_large: bool,
+        spawner: &Spawner,
+    ) -> Result<(), Fault> {
         // Each request is served from the configuration that is in service when it comes.
         let snapshot = self.worker.snapshot();
-        let Some(origin) = self.admit(&snapshot) else { return self.turn_away(stream) };
+        let Some(origin) = self.admit(&snapshot) else {
+            self.turn_away(stream);
+            return Ok(());
+        };
         if !self.has_room_for_head(self.decoded_bytes()) {
-            // Nothing was done for it, so that it may come again (RFC 9113 §8.7).
-            return self.codec.borrow_mut().reset(stream, ErrorCode::RefusedStream);
+            return self.codec.borrow_mut().refuse(stream, self.now());
         }
-        let (exchange, traits) = self.look(&origin, end);
+        let (exchange, traits) =
+            if is_too_large { self.refuse_large(&origin) } else { self.look(&origin, end) };
         self.start((stream, end), (exchange, traits), snapshot, spawner);
+        Ok(())
     }
 
-    /// Begins to refuse a request whose head passed the limits.
-    pub(super) fn refuse_large(self: &Rc<Shared>, (stream, end): (StreamId, bool), spawner: &Spawner) {
-        let snapshot = self.worker.snapshot();
-        let Some(origin) = self.admit(&snapshot) else { return self.turn_away(stream) };
-        let exchange = self.refuse(requests::refusal(HeadError::HeadTooLarge), &origin);
+    /// Refuses a request whose head passed the limits.
+    fn refuse_large(&self, origin: &Origin<'_>) -> (Exchange, Traits) {
+        let exchange = self.refuse(requests::refusal(HeadError::HeadTooLarge), origin);
         let is_method = |field: Field<'_>| field.name == b":method" && field.value == b"HEAD";
         let is_head = self.codec.borrow().fields().iter().any(is_method);
-        let traits = Traits { is_head, wants_tunnel: false, head_bytes: self.head_bytes() };
-        self.start((stream, end), (exchange, traits), snapshot, spawner);
+        (exchange, Traits { is_head, wants_tunnel: false, head_bytes: self.head_bytes() })
     }
 
     /// An exchange that refuses the request whose head the codec holds.

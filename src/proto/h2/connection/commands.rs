@@ -5,6 +5,7 @@ use crate::proto::h2::connection::Connection;
 use crate::proto::h2::connection::GoAwayState;
 use crate::proto::h2::connection::SillyWindow;
 use crate::proto::h2::fault::ErrorCode;
+use crate::proto::h2::fault::Fault;
 use crate::proto::h2::flow::LARGEST_WINDOW;
 use crate::proto::h2::frame::HEADER_BYTES;
 use crate::proto::h2::frame::data::DataFrame;
@@ -193,6 +194,19 @@ impl Connection {
             self.stop_reading(stream);
             self.budgets.earn(Limit::UselessFrames, LATE_FRAMES_PER_RESET);
         }
+    }
+
+    /// Ends a stream of the peer for which nothing was done, so that it may come again (RFC 9113 §8.7): the owner has no
+    /// room for it. That costs the peer what a stream costs that ends by a fault of its own; when it has been too much, the
+    /// connection is lost and GOAWAY is written, as with [`super::Event::Failed`].
+    pub fn refuse(&mut self, stream: StreamId, now: Millis) -> Result<(), Fault> {
+        if let Err(flood) = self.spend_reset(stream, now) {
+            self.fail_connection(flood);
+            return Err(flood);
+        }
+        self.reset(stream, ErrorCode::RefusedStream);
+        self.spare_others(now);
+        Ok(())
     }
 
     /// So many bytes of content were consumed, for good. The peer may send as many again; it is told of

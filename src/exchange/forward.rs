@@ -237,9 +237,23 @@ impl Forward {
         if !self.request.length().is_empty() && self.buffered.is_none() {
             let piece = body.at_hand()?;
             let last = body.is_finished().then(|| body.trailers());
+            if piece.is_none() && last.is_some_and(<[u8]>::is_empty) && !self.expects_continue {
+                self.request.forget_content();
+            }
             self.request.take_content(piece, last);
         }
         Ok(())
+    }
+
+    /// Looks once more where nothing of the content had come before there was a connection to the backend, and tells
+    /// whether some is still to come.
+    fn look_for_body(&mut self, body: &mut impl RequestBody) -> Result<bool, ExchangeError> {
+        let has_some = self.request.kept_bytes() > 0 || self.request.has_early_piece() || self.streamed;
+        if !has_some && !body.is_finished() && self.request.is_at_hand() {
+            self.take_received_body(body)?;
+        }
+        // HTTP/2 may end a request without content by a frame of its own, which is not waited for.
+        Ok(!body.is_finished() && !self.request.length().is_empty())
     }
 
     /// One attempt on one connection, which goes back to the pool if it is fit for another exchange.
@@ -252,8 +266,7 @@ impl Forward {
     ) -> Result<(), ExchangeError> {
         let group = lease.group;
         let (body, reply, watch) = stream.parts();
-        // HTTP/2 may end a request without content by a frame of its own, which is not waited for.
-        let is_incomplete = !body.is_finished() && !self.request.length().is_empty();
+        let is_incomplete = self.look_for_body(body)?;
         let ForwardTo { worker, terms, .. } = *to;
         let attempt = Attempt {
             worker,

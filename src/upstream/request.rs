@@ -24,6 +24,10 @@ use crate::upstream::stream::UpstreamStream;
 /// request without having looked at it. It fits into a window of the usual size, so that sending it never waits.
 const MAX_KEPT_BYTES: usize = 60 * 1024;
 
+/// What says that content of unknown length follows, and that none does where content is usual.
+const CHUNKED: &[u8] = b"Transfer-Encoding: chunked\r\n";
+const NO_CONTENT: &[u8] = b"Content-Length: 0\r\n";
+
 /// A request ready to be sent.
 pub struct PreparedRequest {
     /// The head, and the body as far as it came with it. Kept until a response begins, so that it can be sent again;
@@ -39,6 +43,8 @@ pub struct PreparedRequest {
     early_piece: Option<Buffer>,
     /// Where in the head the digits stand by which the backend knows the span that asks it; 0: nowhere.
     span_place: u32,
+    /// Where in the head the field stands that tells an unknown length; 0: nowhere. Behind the span.
+    framing_place: u32,
 }
 
 impl PreparedRequest {
@@ -101,6 +107,26 @@ impl PreparedRequest {
         self.early_piece = Some(piece);
     }
 
+    /// Makes it a request without content, where content was to follow and its end came first. Nothing stands behind the
+    /// head yet.
+    pub fn forget_content(&mut self) {
+        let place = self.framing_place as usize;
+        let Some(text) = self.text.as_mut().filter(|text| place != 0 && text.len() == self.head_bytes) else {
+            return;
+        };
+        let has_usually = [&b"POST "[..], b"PUT ", b"PATCH "].iter().any(|it| text.filled().starts_with(it));
+        let rest = text.filled().get(place + CHUNKED.len()..).unwrap_or_default().to_vec();
+        text.truncate(place);
+        if has_usually {
+            text.tail().extend_from_slice(NO_CONTENT);
+        }
+        text.tail().extend_from_slice(&rest);
+        self.head_bytes = text.len();
+        self.length = if has_usually { BodyLength::Exact(0) } else { BodyLength::Empty };
+        self.has_content = false;
+        self.framing_place = 0;
+    }
+
     /// Appends what came with the head to it: one send for both, and another attempt can repeat it. `last` is the
     /// trailer section, if the body is complete.
     pub fn take_content(&mut self, piece: Option<Buffer>, last: Option<&[u8]>) {
@@ -144,6 +170,9 @@ impl PreparedRequest {
 
     /// Notes that the body is complete as it is.
     pub fn end(&mut self, trailers: &[u8]) {
+        if trailers.is_empty() {
+            self.forget_content();
+        }
         if let Some(text) = self.text.as_mut().filter(|_| self.is_framed) {
             h1::end_body(text, self.length, Some(trailers));
         }
@@ -280,11 +309,13 @@ impl RequestWriter {
 
     /// Writes the framing and ends the head.
     pub fn finish(mut self, length: BodyLength, upgrade: Option<&[u8]>) -> PreparedRequest {
+        // A head that fits into memory is far shorter than four gigabytes.
+        let framing_place = if length == BodyLength::Unknown { self.text.len() as u32 } else { 0 };
         let out = self.text.tail();
         match length {
             BodyLength::Empty => {}
             BodyLength::Exact(bytes) => field_lines::write_content_length(out, bytes),
-            BodyLength::Unknown => field_lines::write_field(out, b"Transfer-Encoding", b"chunked"),
+            BodyLength::Unknown => out.extend_from_slice(CHUNKED),
         }
         if let Some(protocols) = upgrade {
             field_lines::write_field(out, b"Connection", b"upgrade");
@@ -302,6 +333,7 @@ impl RequestWriter {
             has_content: !length.is_empty(),
             early_piece: None,
             span_place: self.span_place,
+            framing_place,
         }
     }
 }

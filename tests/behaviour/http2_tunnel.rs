@@ -310,3 +310,22 @@ fn a_silent_half_of_a_tunnel_ends_once_the_other_has() {
     eventually("the backend's connection ends", || backend.open_connections() == 0);
     assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
 }
+
+/// Neither side ends it, though the client has said Close (RFC 6455 §5.5.1): what a backend that ignores that comes to.
+#[test]
+fn a_tunnel_that_is_left_open_holds_a_stop_no_longer_than_may_be() {
+    const CLOSE: &[u8] = &[0x88, 0x80, 0, 0, 0, 0];
+    Pair::each_of(Pair::over_tcp(), |pair| {
+        let (backend, heard) = echoing(pair);
+        let mut ringway = pair.scenario(&backend).process("shutdown_timeout = \"1s\"").start();
+        let mut tunnel = Tunnel::open(pair, ringway.address());
+        tunnel.send(CLOSE);
+        assert_eq!(heard.recv_timeout(PATIENCE).expect("it comes"), CLOSE);
+        let began = now();
+        ringway.signal("TERM");
+        assert_eq!(ringway.wait_for_exit(PATIENCE).code(), Some(0));
+        let stopped = began.elapsed();
+        assert!((Duration::from_secs(1)..Duration::from_secs(5)).contains(&stopped), "{stopped:?}");
+        ringway.wait_for_line("shutdown_timeout is over: 1 client connection cut off");
+    });
+}

@@ -129,7 +129,11 @@ fn what_is_wrong_is_named_by_its_attribute() {
             json!({ "insert_headers": { "X-Forwarded-Elb": true } }),
             "`insert_headers.X-Forwarded-Elb` is not known",
         ),
-        (json!({ "quic_config": { "enable_quic_upgrade": true } }), "`quic_config` is not taken"),
+        (
+            json!({ "quic_config": { "quic_listener_id": "x" } }),
+            "`quic_config` goes with the protocol HTTPS only",
+        ),
+        (json!({ "ssl_early_data_enable": true }), "`ssl_early_data_enable` is not taken"),
     ] {
         let told = elb(&ringway, WRITER, ("PUT", &path), &json!({ "listener": sent }));
         refused(&told, 400, "ELB.8902", words);

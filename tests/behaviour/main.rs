@@ -39,6 +39,7 @@ mod drain;
 mod early_response;
 mod elb_api;
 mod elb_policies;
+mod elb_relayed;
 mod empty;
 mod empty_content;
 mod events;

@@ -91,6 +91,13 @@ class Answer:
         self.name, self.path, self.seen = told.get("name"), told.get("path"), told.get("headers", {})
 
 
+class Heads:
+    """What the connections to a port began with."""
+
+    def __init__(self, port):
+        self.port, self.heads = port, []
+
+
 class Site:
     """A Ringway with the API, and what its clients and backends need."""
 
@@ -188,6 +195,40 @@ class Site:
             fields = {name.replace("_", "-"): value for name, value in headers.items()}
             connection.request("GET", path, headers={"Host": host, **fields})
             return Answer(connection.getresponse())
+
+    def heads(self):
+        """A server of TCP that remembers the first bytes of each connection, and closes it."""
+        server = socket.create_server(("127.0.0.1", 0))
+        taken = Heads(server.getsockname()[1])
+
+        def serve():
+            while True:
+                connection, _ = server.accept()
+                with connection:
+                    taken.heads.append(connection.recv(100))
+
+        threading.Thread(target=serve, daemon=True).start()
+        return taken
+
+    def echo(self):
+        """The port of a server that sends datagrams back."""
+        server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        server.bind(("127.0.0.1", 0))
+
+        def serve():
+            while True:
+                datagram, client = server.recvfrom(2000)
+                server.sendto(datagram, client)
+
+        threading.Thread(target=serve, daemon=True).start()
+        return server.getsockname()[1]
+
+    def asks(self, port, datagram):
+        """What a server of UDP answers."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(10)
+            client.sendto(datagram, ("127.0.0.1", port))
+            return client.recv(2000)
 
     def is_refused(self, port, **how):
         """Whether a client is not let in."""

@@ -296,6 +296,30 @@ def access_lists(plain):
     client.delete_ip_group(delete)
 
 
+def relayed(plain):
+    """TCP, TLS with PROXY headers, and UDP."""
+    elb, site, service = plain.elb, plain.site, plain.secured
+    port, secured, datagrams = free_port(), free_port(), free_port()
+    def pool(protocol, server_port):
+        made = elb.create("pool", protocol=protocol, lb_algorithm="ROUND_ROBIN", loadbalancer_id=service.balancer.id)
+        body = v3.CreateMemberRequestBody(member=v3.CreateMemberOption(address="127.0.0.1", protocol_port=server_port))
+        elb.client.create_member(v3.CreateMemberRequest(pool_id=made.id, body=body))
+        return made
+    def listener(protocol, at, group, **more):
+        return elb.create("listener", protocol=protocol, protocol_port=at, loadbalancer_id=service.balancer.id,
+                          default_pool_id=group.id, **more)
+    tcp = pool("TCP", site.backend("relayed").server_port)
+    listener("TCP", port, tcp)
+    same(site.get(port).name, "relayed")
+    raw = site.heads()
+    listener("TLS", secured, pool("TCP", raw.port), default_tls_container_ref=service.certificate.id, proxy_protocol_enable=True)
+    site.is_refused(secured, host="site.example", trusts="site.example")
+    assert raw.heads[0].startswith(b"PROXY TCP4 127.0.0.1 127.0.0.1 "), raw.heads
+    echo = site.echo()
+    listener("UDP", datagrams, pool("UDP", echo))
+    same(site.asks(datagrams, b"hello"), b"hello")
+
+
 def batches_and_pages(plain):
     """Many members by one call, and lists in pages."""
     elb, client = plain.elb, plain.elb.client
@@ -392,7 +416,7 @@ def main():
         for case in (https_at_both_sides, what_is_wrong, health, names_of_sites, headers_of_the_balancer, client_certificates):
             judge(case.__doc__, case, service)
         plain = judge("A service with HTTP is made.", Plain, service)
-        for case in (policies, advanced_policies, redirect_to_https, access_lists, batches_and_pages, restart, deletes):
+        for case in (policies, advanced_policies, redirect_to_https, access_lists, relayed, batches_and_pages, restart, deletes):
             judge(case.__doc__, case, plain)
     finally:
         site.stop()

@@ -7,6 +7,7 @@ use crate::control::elb::object::ElbKind;
 use crate::control::elb::object::ElbObject;
 use crate::control::elb::object_set::ElbObjects;
 use crate::control::elb::objects::ip_group;
+use crate::control::elb::objects::listener;
 use crate::control::elb::objects::policy;
 
 impl ElbObjects {
@@ -50,6 +51,9 @@ impl ElbObjects {
             }
             ElbKind::Listener if has(ElbKind::Policy, &names("redirect_listener_id")) => {
                 Some("a forwarding policy that redirects to it")
+            }
+            ElbKind::Listener if has(ElbKind::Listener, &|one| listener::quic_listener(one) == Some(id)) => {
+                Some("`quic_config` of a listener")
             }
             ElbKind::Pool if self.members_of(id).next().is_some() => Some("its backend servers"),
             ElbKind::Pool if self.monitor_of(id).is_some() => Some("its health check"),
@@ -95,6 +99,11 @@ impl ElbObjects {
         let pools = of_balancer(ElbKind::Pool);
         let listeners = if is_whole { of_balancer(ElbKind::Listener) } else { vec![id.to_owned()] };
         let has = |ids: &[String], id: &str| ids.iter().any(|known| known == id);
+        let is_left = |one: &&ElbObject| !has(&listeners, &one.id);
+        let leads_here = |one: &ElbObject| listener::quic_listener(one).is_some_and(|id| has(&listeners, id));
+        if self.of_kind(ElbKind::Listener).filter(is_left).any(leads_here) {
+            return Err(ElbFault::conflict("`quic_config` of another listener names the listener"));
+        }
         let policies = self.of_kind(ElbKind::Policy).filter(|one| {
             has(&listeners, one.text("listener_id")) || has(&listeners, one.text("redirect_listener_id"))
         });

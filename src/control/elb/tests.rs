@@ -73,8 +73,8 @@ fn defaults_are_those_of_the_api() {
         mapping::text(&objects, &terms()),
         "# Made of the objects of the ELB API, which replaces this file: change them there.\n\n[[listener]]\n\
          name = \"1234-5678\"\ndescription = \"front\"\nenabled = true\naddress = [\"127.0.0.2:8080\", \"[::1]:8080\"]\n\
-         protocol = \"http\"\ndefault_group = \"pool.12345678\"\nhttp2 = false\ncompression = false\n\
-         max_connections = 0\nconnections_per_second = 0\nidle_timeout = \"60s\"\nclient_header_timeout = \"60s\"\n\
+         protocol = \"http\"\ndefault_group = \"pool.12345678\"\nmax_connections = 0\n\
+         connections_per_second = 0\nidle_timeout = \"60s\"\nhttp2 = false\ncompression = false\nclient_header_timeout = \"60s\"\n\
          client_body_timeout = \"60s\"\n\n[listener.forwarded]\nx_forwarded_for = \"append\"\n\
          x_forwarded_host = true\nx_forwarded_proto = false\nx_forwarded_port = false\nx_forwarded_for_port = false\nx_real_ip = false\n\n\
          [[server_group]]\nname = \"pool.12345678\"\nenabled = true\nprotocol = \"http\"\n\
@@ -155,15 +155,14 @@ fn step(objects: &mut ElbObjects, numbers: &mut Numbers, certificate: &Json) -> 
         2 | 3 => create(objects, (ElbKind::Listener, ""), &ids.listener, some_listener(&ids, numbers)),
         4 | 5 if objects.find(ElbKind::Pool, &ids.pool).is_some() => {
             let sent = json!({
-                "address": numbers.one_of(&["127.0.0.1", "::1"]), "protocol_port": 1 + numbers.below(9),
+                "address": numbers.one_of(&["127.0.0.1", "::1"]), "protocol_port": numbers.below(9),
                 "weight": numbers.below(3),
             });
             create(objects, (ElbKind::Member, &ids.pool), &ids.member, sent)
         }
         6 => {
-            let kind = numbers.one_of(&["HTTP", "HTTPS", "TCP", "GRPC"]);
-            let sent =
-                json!({ "pool_id": ids.pool, "type": kind, "delay": 5, "timeout": 3, "max_retries": 2 });
+            let kind = numbers.one_of(&["HTTP", "HTTPS", "TCP", "GRPC", "UDP_CONNECT"]);
+            let sent = json!({ "pool_id": ids.pool, "type": kind, "delay": 5, "timeout": 3, "max_retries": 2, "monitor_port": 80 });
             create(objects, (ElbKind::HealthMonitor, ""), &ids.monitor, sent)
         }
         7 => create(objects, (ElbKind::Certificate, ""), &ids.certificate, certificate.clone()),
@@ -202,22 +201,34 @@ fn change(objects: &mut ElbObjects, (kind, id): (ElbKind, &str), sent: Json) -> 
 }
 
 fn some_pool(ids: &Ids, numbers: &mut Numbers) -> Json {
-    let protocol = numbers.one_of(&["HTTP", "HTTPS", "GRPC"]);
-    let algorithm = numbers.one_of(&["ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP"]);
-    let sticky = numbers.one_of(&["HTTP_COOKIE", "SOURCE_IP"]);
+    let protocol = numbers.one_of(&["HTTP", "HTTP", "HTTPS", "GRPC", "TCP", "TLS", "UDP", "QUIC"]);
+    let algorithm = numbers.one_of(&["ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP", "QUIC_CID"]);
+    let sticky = numbers.one_of(&["HTTP_COOKIE", "SOURCE_IP", "SOURCE_IP"]);
     json!({
         "protocol": protocol, "lb_algorithm": algorithm, "loadbalancer_id": ids.balancer,
-        "session_persistence": { "type": sticky }, "slow_start": { "enable": numbers.below(2) == 0 },
+        "session_persistence": { "type": sticky }, "slow_start": { "enable": numbers.below(3) == 0 }, "any_port_enable": numbers.below(8) == 0,
     })
 }
 
 fn some_listener(ids: &Ids, numbers: &mut Numbers) -> Json {
+    let protocols = ["HTTP", "HTTP", "TERMINATED_HTTPS", "TERMINATED_HTTPS", "TCP", "TLS", "UDP", "QUIC"];
+    let protocol = numbers.one_of(&protocols);
+    let is_relayed = ["TCP", "TLS", "UDP"].contains(&protocol);
+    let port = 8_000 + numbers.below(100);
+    let has_ranges = is_relayed && numbers.below(2) == 0;
+    let ranges =
+        json!([{ "start_port": port, "end_port": port + 5 }, { "start_port": 9_000, "end_port": 9_000 }]);
     json!({
-        "loadbalancer_id": ids.balancer, "protocol": numbers.one_of(&["HTTP", "TERMINATED_HTTPS"]),
-        "protocol_port": 8_000 + numbers.below(100), "http2_enable": numbers.below(2) == 0,
-        "default_tls_container_ref": Some(&ids.certificate).filter(|_| numbers.below(2) == 0),
+        "loadbalancer_id": ids.balancer, "protocol": protocol, "protocol_port": if has_ranges { 0 } else { port },
+        "port_ranges": if has_ranges { ranges } else { json!([]) },
+        "http2_enable": !is_relayed && numbers.below(2) == 0,
+        "default_tls_container_ref": Some(&ids.certificate).filter(|_| !["HTTP", "TCP", "UDP"].contains(&protocol)),
         "default_pool_id": Some(&ids.pool).filter(|_| numbers.below(2) == 0),
         "enhance_l7policy_enable": numbers.below(3) > 0,
+        "proxy_protocol_enable": protocol == "TLS" && numbers.below(2) == 0,
+        "quic_config": (protocol == "TERMINATED_HTTPS" && numbers.below(2) == 0).then(|| json!({
+            "quic_listener_id": format!("listener{}", numbers.below(4)), "enable_quic_upgrade": true,
+        })),
     })
 }
 

@@ -8,6 +8,7 @@ use crate::control::elb::mapping::names;
 use crate::control::elb::mapping::tables::Tables;
 use crate::control::elb::object::ElbObject;
 use crate::control::elb::objects::health_monitor;
+use crate::control::elb::objects::protocols;
 
 pub(super) fn tables(index: &ElbIndex<'_>, (listener, pool): (&ElbObject, &ElbObject), tables: &mut Tables) {
     tables.header("[[server_group]]");
@@ -16,13 +17,25 @@ pub(super) fn tables(index: &ElbIndex<'_>, (listener, pool): (&ElbObject, &ElbOb
         tables.key("description", pool.text("name"));
     }
     tables.key("enabled", pool.truth("admin_state_up"));
-    tables.key("protocol", pool.text("protocol").to_ascii_lowercase());
-    tables.key("algorithm", pool.text("lb_algorithm"));
-    if pool.text("protocol") == "HTTPS" {
+    let protocol = pool.text("protocol");
+    let is_relayed = protocols::is_relayed_group(protocol);
+    // What ends as QUIC at backends is datagrams here.
+    tables.key("protocol", if protocol == "QUIC" { "udp".to_owned() } else { protocol.to_ascii_lowercase() });
+    algorithm(pool, tables);
+    if matches!(protocol, "HTTPS" | "TLS") {
         // What the real service does, too.
         tables.key("tls", serde_json::json!({ "verify": "off" }));
     }
-    tables.seconds("response_timeout", listener.number("member_timeout"));
+    if !is_relayed {
+        tables.seconds("response_timeout", listener.number("member_timeout"));
+    }
+    if listener.truth("proxy_protocol_enable") {
+        tables.key("proxy_protocol", "v1");
+    }
+    let drain = pool.table("connection_drain").filter(|table| table.get("enable") == Some(&Json::Bool(true)));
+    if let Some(drain) = drain {
+        tables.seconds("drain_timeout", drain.get("timeout").and_then(Json::as_i64).unwrap_or(300));
+    }
     tables.key("max_retries", i64::from(listener.truth("enable_member_retry")));
     let least = pool.table("pool_health").and_then(|health| health.get("minimum_healthy_member_count"));
     tables.key("when_all_down", if least.and_then(Json::as_i64) == Some(1) { "forward" } else { "fail" });
@@ -46,6 +59,30 @@ pub(super) fn tables(index: &ElbIndex<'_>, (listener, pool): (&ElbObject, &ElbOb
     }
 }
 
+fn algorithm(pool: &ElbObject, tables: &mut Tables) {
+    let by_id = pool.text("lb_algorithm") == "QUIC_CID";
+    if !by_id {
+        tables.key("algorithm", pool.text("lb_algorithm"));
+        return;
+    }
+    let strategy = pool.table("quic_cid_hash_strategy");
+    let number = |name: &str, usual: i64| {
+        strategy.and_then(|strategy| strategy.get(name)).and_then(Json::as_i64).unwrap_or(usual)
+    };
+    tables.key("algorithm", "consistent_hash");
+    let part = serde_json::json!({ "offset": number("offset", 1), "length": number("len", 3) });
+    tables.key("hash_key", serde_json::json!({ "quic_cid": part }));
+}
+
+/// A group without backends, for a listener that has to lead somewhere.
+pub(super) fn empty_table(listener: &ElbObject, tables: &mut Tables) {
+    let protocol = if listener.text("protocol") == "UDP" { "udp" } else { "tcp" };
+    tables.header("[[server_group]]");
+    tables.key("name", names::empty_group(listener));
+    tables.key("protocol", protocol);
+    tables.key("backend", Json::Array(Vec::new()));
+}
+
 fn member_table(member: &ElbObject, tables: &mut Tables) {
     tables.header("[[server_group.backend]]");
     tables.key("address", names::member_address(member));
@@ -56,13 +93,14 @@ fn member_table(member: &ElbObject, tables: &mut Tables) {
 fn monitor_table(monitor: &ElbObject, tables: &mut Tables) {
     let protocol = monitor.text("type");
     tables.header("[server_group.health_check]");
-    tables.key("protocol", protocol.to_ascii_lowercase());
+    let word = if protocol == "UDP_CONNECT" { "udp".to_owned() } else { protocol.to_ascii_lowercase() };
+    tables.key("protocol", word);
     tables.seconds("interval", monitor.number("delay"));
     tables.seconds("timeout", monitor.number("timeout"));
     tables.key("healthy_threshold", monitor.number("max_retries"));
     tables.key("unhealthy_threshold", monitor.number("max_retries_down"));
     tables.key("port", monitor.number("monitor_port"));
-    if protocol == "TCP" {
+    if matches!(protocol, "TCP" | "UDP_CONNECT") {
         return;
     }
     if protocol != "GRPC" {

@@ -10,7 +10,9 @@ use crate::control::elb::object::ElbKind;
 use crate::control::elb::object::ElbObject;
 use crate::control::elb::object_set::ElbObjects;
 use crate::control::elb::objects::ip_group;
+use crate::control::elb::objects::listener;
 use crate::control::elb::objects::policy;
+use crate::control::elb::objects::protocols;
 
 /// Headers that are on or off: the attribute, and the key of Ringway.
 const PLAIN_HEADERS: [(&str, &str); 5] = [
@@ -61,16 +63,25 @@ const NAMED_HEADERS: [(&str, &str, &str); 15] = [
     ("X-Forwarded-Tls-Ja4-enable", "X-Forwarded-Tls-Ja4-alias", "tls_ja4"),
 ];
 
-fn addresses(objects: &ElbObjects, listener: &ElbObject, terms: &ElbTerms<'_>) -> Vec<String> {
+fn place(objects: &ElbObjects, listener: &ElbObject, terms: &ElbTerms<'_>, tables: &mut Tables) {
     let balancer = objects.find(ElbKind::LoadBalancer, listener.text("loadbalancer_id"));
     let of = |name| balancer.map(|balancer| balancer.text(name)).filter(|address| !address.is_empty());
     let named: Vec<&str> = [of("vip_address"), of("ipv6_vip_address")].into_iter().flatten().collect();
     let named = if named.is_empty() { vec![terms.default_address] } else { named };
     let port = listener.number("protocol_port");
+    if port == 0 {
+        let range = |(first, last): (i64, i64)| match first == last {
+            true => first.to_string(),
+            false => format!("{first}-{last}"),
+        };
+        tables.key("address", named);
+        tables.key("ports", listener::ports(listener).into_iter().map(range).collect::<Vec<_>>());
+        return;
+    }
     let at = |address: &str| {
         if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
     };
-    named.into_iter().map(at).collect()
+    tables.key("address", named.into_iter().map(at).collect::<Vec<_>>());
 }
 
 fn is_up(objects: &ElbObjects, listener: &ElbObject) -> bool {
@@ -80,15 +91,16 @@ fn is_up(objects: &ElbObjects, listener: &ElbObject) -> bool {
 
 pub(super) fn tables(index: &ElbIndex<'_>, listener: &ElbObject, terms: &ElbTerms<'_>, tables: &mut Tables) {
     let objects = index.objects;
-    let is_secured = listener.text("protocol") == "HTTPS";
+    let protocol = listener.text("protocol");
+    let is_secured = protocols::is_secured(protocol);
     tables.header("[[listener]]");
     tables.key("name", listener.id.as_str());
     if !listener.text("name").is_empty() {
         tables.key("description", listener.text("name"));
     }
     tables.key("enabled", is_up(objects, listener));
-    tables.key("address", addresses(objects, listener, terms));
-    tables.key("protocol", if is_secured { "https" } else { "http" });
+    place(objects, listener, terms, tables);
+    tables.key("protocol", protocol.to_ascii_lowercase());
     if is_secured {
         let default = [listener.text("default_tls_container_ref")];
         let all: Vec<&str> = default.into_iter().chain(listener.texts("sni_container_refs")).collect();
@@ -98,23 +110,44 @@ pub(super) fn tables(index: &ElbIndex<'_>, listener: &ElbObject, terms: &ElbTerm
     }
     if let Some(pool) = objects.find(ElbKind::Pool, listener.text("default_pool_id")) {
         tables.key("default_group", names::group_name(listener, pool));
+    } else if needs_empty_group(listener) {
+        tables.key("default_group", names::empty_group(listener));
     }
-    redirect(index, listener, tables);
     access(listener, tables);
-    tables.key("http2", is_secured && listener.truth("http2_enable"));
-    tables.key("compression", listener.truth("gzip_enable"));
     tables.key("max_connections", listener.number("connection"));
     tables.key("connections_per_second", listener.number("cps"));
     tables.seconds("idle_timeout", listener.number("keepalive_timeout"));
-    tables.seconds("client_header_timeout", listener.number("client_timeout"));
-    tables.seconds("client_body_timeout", listener.number("client_timeout"));
-    forwarded_table(objects, (listener, is_secured), tables);
+    if !protocols::is_relayed(protocol) {
+        request_keys(index, listener, tables);
+        forwarded_table(objects, (listener, is_secured), tables);
+    }
     let ca = listener.text("client_ca_tls_container_ref");
     if !ca.is_empty() {
         tables.header("[listener.client_auth]");
         tables.key("mode", "require");
         tables.key("ca", vec![ca]);
     }
+}
+
+/// Whether a listener leads nowhere, and has to lead somewhere.
+pub(super) fn needs_empty_group(listener: &ElbObject) -> bool {
+    protocols::is_relayed(listener.text("protocol")) && listener.text("default_pool_id").is_empty()
+}
+
+fn request_keys(index: &ElbIndex<'_>, listener: &ElbObject, tables: &mut Tables) {
+    redirect(index, listener, tables);
+    let protocol = listener.text("protocol");
+    if protocol != "QUIC" {
+        tables.key("http2", protocol == "HTTPS" && listener.truth("http2_enable"));
+    }
+    if let Some(table) = listener.table("quic_config")
+        && table.get("enable_quic_upgrade") == Some(&Json::Bool(true))
+    {
+        tables.key("quic_listener", listener::quic_listener(listener).unwrap_or_default());
+    }
+    tables.key("compression", listener.truth("gzip_enable"));
+    tables.seconds("client_header_timeout", listener.number("client_timeout"));
+    tables.seconds("client_body_timeout", listener.number("client_timeout"));
 }
 
 /// The policy that takes every request is a key of the listener here.

@@ -27,6 +27,9 @@ pub fn text(objects: &ElbObjects, terms: &ElbTerms<'_>) -> String {
         for (place, policy) in index.chain_of(listener) {
             rule::table(&index, (listener, policy), place, &mut tables);
         }
+        if listener::needs_empty_group(listener) {
+            group::empty_table(listener, &mut tables);
+        }
         for pool in index.pools_of(&listener.id) {
             group::tables(&index, (listener, pool), &mut tables);
         }

@@ -21,5 +21,14 @@ pub fn group_name(listener: &ElbObject, pool: &ElbObject) -> String {
 /// As the configuration and the status name it.
 pub fn member_address(member: &ElbObject) -> String {
     let (address, port) = (member.text("address"), member.number("protocol_port"));
+    if port == 0 {
+        return address.to_owned();
+    }
     if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
+}
+
+/// The group without backends of a listener that has to have one, and leads to none.
+pub(super) fn empty_group(listener: &ElbObject) -> String {
+    let of_listener: String = listener.id.chars().filter(|c| *c != '-').collect();
+    format!("none.{of_listener}")
 }

@@ -11,12 +11,13 @@ use crate::control::elb::fields::fixed;
 use crate::control::elb::object::ElbKind;
 use crate::control::elb::object::ElbObject;
 use crate::control::elb::object_set::ElbObjects;
+use crate::control::elb::objects::protocols;
 
 pub(in crate::control::elb) const FIELDS: &[ElbField] = &[
     NAME,
     ADMIN_STATE_UP,
     fixed("pool_id", ElbForm::Text, ElbPresence::Required),
-    field("type", ElbForm::Word(&["HTTP", "HTTPS", "TCP", "GRPC"]), ElbPresence::Required),
+    field("type", ElbForm::Word(&["HTTP", "HTTPS", "TCP", "GRPC", "UDP_CONNECT"]), ElbPresence::Required),
     field("delay", ElbForm::Number(1, 50), ElbPresence::Required),
     field("timeout", ElbForm::Number(1, 50), ElbPresence::Required),
     field("max_retries", ElbForm::Number(1, 10), ElbPresence::Required),
@@ -37,6 +38,17 @@ pub(in crate::control::elb) fn check(objects: &ElbObjects, monitor: &ElbObject) 
     if monitor.text("type") == "GRPC" && owner.text("protocol") != "GRPC" {
         let why = "is GRPC, which needs a backend server group with the protocol GRPC";
         return Err(ElbFault::attribute("type", why));
+    }
+    let is_of_datagrams = protocols::is_of_datagrams(owner.text("protocol"));
+    if is_of_datagrams != (monitor.text("type") == "UDP_CONNECT") {
+        let why = "must be UDP_CONNECT with groups for UDP and QUIC, and with no others";
+        return Err(ElbFault::attribute("type", why));
+    }
+    if owner.truth("any_port_enable") && monitor.number("monitor_port") == 0 {
+        return Err(ElbFault::attribute(
+            "monitor_port",
+            "is missing: backend servers of the group have no port",
+        ));
     }
     let pool = monitor.text("pool_id");
     let is_other = |other: &&ElbObject| other.text("pool_id") == pool && other.id != monitor.id;

@@ -16,17 +16,28 @@ pub(in crate::control::elb) const FIELDS: &[ElbField] = &[
     NAME,
     ADMIN_STATE_UP,
     fixed("address", ElbForm::Address, ElbPresence::Required),
-    fixed("protocol_port", ElbForm::Number(1, 65_535), ElbPresence::Required),
+    // 0 where backends are asked at the port that clients came to.
+    fixed("protocol_port", ElbForm::Number(0, 65_535), ElbPresence::Default("0")),
     field("weight", ElbForm::Number(0, 100), ElbPresence::Default("1")),
     fixed("subnet_cidr_id", ElbForm::Text, ElbPresence::Nullable),
     fixed("availability_zone", ElbForm::Text, ElbPresence::Nullable),
 ];
 
-/// Whether it is in the group once only.
+/// Whether it has a port where it needs one, and is in the group once only.
 ///
 /// # Errors
-/// Another member has its address.
+/// It names the attribute, or the member that has its address.
 pub(in crate::control::elb) fn check(objects: &ElbObjects, member: &ElbObject) -> Result<(), ElbFault> {
+    let owner = objects.find(ElbKind::Pool, &member.owner);
+    let has_any_port = owner.is_some_and(|pool| pool.truth("any_port_enable"));
+    match (has_any_port, member.number("protocol_port")) {
+        (false, 0) => return Err(ElbFault::attribute("protocol_port", "is missing")),
+        (true, 1..) => {
+            let why = "must be 0: backend servers of the group are asked at the port that clients came to";
+            return Err(ElbFault::attribute("protocol_port", why));
+        }
+        _ => {}
+    }
     let is_same = |other: &&ElbObject| {
         other.owner == member.owner
             && other.id != member.id

@@ -10,6 +10,7 @@ pub(super) mod member;
 mod pairs;
 pub(super) mod policy;
 pub(super) mod pool;
+pub(super) mod protocols;
 pub(super) mod rule;
 
 use serde_json::Map;
@@ -41,7 +42,7 @@ pub(super) fn fields(kind: ElbKind) -> &'static [ElbField] {
 /// It names the attribute.
 pub(super) fn settle(kind: ElbKind, attributes: &mut Map<String, Json>) -> Result<(), ElbFault> {
     match kind {
-        ElbKind::Listener => listener::settle(attributes),
+        ElbKind::Listener => listener::settle(attributes)?,
         ElbKind::Certificate => certificate::settle(attributes)?,
         ElbKind::Policy => policy::settle(attributes)?,
         ElbKind::IpGroup => ip_group::settle(attributes)?,

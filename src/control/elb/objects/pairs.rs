@@ -25,7 +25,9 @@ pub(super) fn check(
     }
     let (own, of_pool) = (listener.text("protocol"), pool.text("protocol"));
     match (own, of_pool) {
-        ("HTTP", "HTTP") | ("HTTPS", "HTTP" | "HTTPS") => Ok(()),
+        ("HTTP", "HTTP") | ("HTTPS" | "QUIC", "HTTP" | "HTTPS") => Ok(()),
+        ("TCP", "TCP") | ("TLS", "TCP" | "TLS") | ("UDP", "UDP" | "QUIC") => Ok(()),
+        ("QUIC", "GRPC") => Ok(()),
         ("HTTPS", "GRPC") if listener.truth("http2_enable") => Ok(()),
         ("HTTPS", "GRPC") => {
             Err(ElbFault::attribute("http2_enable", "must be true: the group has the protocol GRPC"))

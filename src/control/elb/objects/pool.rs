@@ -1,5 +1,7 @@
 //! A backend server group.
 
+use serde_json::Value as Json;
+
 use crate::control::elb::fault::ElbFault;
 use crate::control::elb::fields::ADMIN_STATE_UP;
 use crate::control::elb::fields::DESCRIPTION;
@@ -15,18 +17,15 @@ use crate::control::elb::object::ElbKind;
 use crate::control::elb::object::ElbObject;
 use crate::control::elb::object_set::ElbObjects;
 use crate::control::elb::objects::load_balancer::PROTECTION;
+use crate::control::elb::objects::protocols;
 
 pub(in crate::control::elb) const FIELDS: &[ElbField] = &[
     NAME,
     DESCRIPTION,
     ADMIN_STATE_UP,
     ENTERPRISE_PROJECT,
-    fixed("protocol", ElbForm::Word(&["HTTP", "HTTPS", "GRPC"]), ElbPresence::Required),
-    field(
-        "lb_algorithm",
-        ElbForm::Word(&["ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP"]),
-        ElbPresence::Required,
-    ),
+    fixed("protocol", ElbForm::Word(PROTOCOLS), ElbPresence::Required),
+    field("lb_algorithm", ElbForm::Word(ALGORITHMS), ElbPresence::Required),
     fixed("loadbalancer_id", ElbForm::Text, ElbPresence::Nullable),
     // The listener that it becomes the default of, when it is made.
     fixed("listener_id", ElbForm::Text, ElbPresence::Nullable),
@@ -39,11 +38,24 @@ pub(in crate::control::elb) const FIELDS: &[ElbField] = &[
     field("member_deletion_protection_enable", ElbForm::Truth, ElbPresence::Default("false")),
     field("protection_status", ElbForm::Word(PROTECTION), ElbPresence::Default("\"nonProtection\"")),
     field("protection_reason", ElbForm::Text, ElbPresence::Nullable),
-    refused("any_port_enable", "is not taken with the protocols HTTP, HTTPS and GRPC"),
+    fixed("any_port_enable", ElbForm::Truth, ElbPresence::Default("false")),
+    field("connection_drain", ElbForm::Table(DRAIN), ElbPresence::Nullable),
+    field("quic_cid_hash_strategy", ElbForm::Table(QUIC_CID), ElbPresence::Nullable),
     refused("az_affinity", "is not taken: there are no availability zones"),
-    refused("connection_drain", "is not taken with the protocols HTTP, HTTPS and GRPC"),
-    refused("quic_cid_hash_strategy", "is not taken"),
     refused("public_border_group", "is not taken"),
+];
+
+const PROTOCOLS: &[&str] = &["HTTP", "HTTPS", "GRPC", "TCP", "TLS", "UDP", "QUIC"];
+const ALGORITHMS: &[&str] = &["ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP", "QUIC_CID"];
+
+const DRAIN: &[ElbField] = &[
+    field("enable", ElbForm::Truth, ElbPresence::Required),
+    field("timeout", ElbForm::Number(10, 4_000), ElbPresence::Default("300")),
+];
+
+const QUIC_CID: &[ElbField] = &[
+    field("len", ElbForm::Number(1, 20), ElbPresence::Default("3")),
+    field("offset", ElbForm::Number(0, 19), ElbPresence::Default("1")),
 ];
 
 const PERSISTENCE: &[ElbField] = &[
@@ -73,6 +85,7 @@ pub(in crate::control::elb) fn check(objects: &ElbObjects, pool: &ElbObject) -> 
         let why = "is missing: name one of `loadbalancer_id`, `listener_id` and `type`";
         return Err(ElbFault::attribute("loadbalancer_id", why));
     }
+    check_relayed(pool)?;
     let Some(persistence) = pool.table("session_persistence") else { return Ok(()) };
     let is_by_application = persistence.get("type").is_some_and(|word| word == "APP_COOKIE");
     match (is_by_application, persistence.contains_key("cookie_name")) {
@@ -84,4 +97,35 @@ pub(in crate::control::elb) fn check(objects: &ElbObjects, pool: &ElbObject) -> 
         }
         _ => Ok(()),
     }
+}
+
+/// What goes with groups of connections and datagrams only, or not with them.
+fn check_relayed(pool: &ElbObject) -> Result<(), ElbFault> {
+    let protocol = pool.text("protocol");
+    let fault =
+        |name: &str| Err(ElbFault::attribute(name, format!("is not taken with the protocol {protocol}")));
+    let is_relayed = protocols::is_relayed_group(protocol);
+    if pool.truth("any_port_enable") && !matches!(protocol, "TCP" | "UDP" | "QUIC") {
+        return fault("any_port_enable");
+    }
+    if pool.table("connection_drain").is_some() && !is_relayed {
+        return fault("connection_drain");
+    }
+    let by_id = pool.text("lb_algorithm") == "QUIC_CID";
+    if by_id && protocol != "QUIC" {
+        return fault("lb_algorithm");
+    }
+    if pool.table("quic_cid_hash_strategy").is_some() && !by_id {
+        return Err(ElbFault::attribute("quic_cid_hash_strategy", "goes with `lb_algorithm` QUIC_CID only"));
+    }
+    let persistence = pool.table("session_persistence").and_then(|table| table.get("type"));
+    if is_relayed && persistence.is_some_and(|kind| kind != "SOURCE_IP") {
+        return fault("session_persistence.type");
+    }
+    if is_relayed
+        && pool.table("slow_start").is_some_and(|table| table.get("enable") == Some(&Json::Bool(true)))
+    {
+        return fault("slow_start");
+    }
+    Ok(())
 }

@@ -312,9 +312,11 @@ def relayed(plain):
     listener("TCP", port, tcp)
     same(site.get(port).name, "relayed")
     raw = site.heads()
-    listener("TLS", secured, pool("TCP", raw.port), default_tls_container_ref=service.certificate.id, proxy_protocol_enable=True)
+    of_tls = listener("TLS", secured, pool("TCP", raw.port), default_tls_container_ref=service.certificate.id,
+                      proxy_protocol_enable=True)
     site.is_refused(secured, host="site.example", trusts="site.example")
     assert raw.heads[0].startswith(b"PROXY TCP4 127.0.0.1 127.0.0.1 "), raw.heads
+    elb.client.delete_listener(v3.DeleteListenerRequest(listener_id=of_tls.id))
     echo = site.echo()
     listener("UDP", datagrams, pool("UDP", echo))
     same(site.asks(datagrams, b"hello"), b"hello")

@@ -152,6 +152,13 @@ fn what_does_not_go_with_a_protocol_is_named() {
         let told = elb(&ringway, WRITER, ("POST", "listeners"), &json!({ "listener": sent }));
         refused(&told, 400, "ELB.8902", words);
     }
+}
+
+#[test]
+fn what_does_not_go_with_a_group_is_named() {
+    let backend = Backend::echo_head();
+    let ringway = start(&backend);
+    let balancer = balancer(&ringway);
     for (sent, words) in [
         (
             json!({ "protocol": "TCP", "session_persistence": { "type": "HTTP_COOKIE" } }),

@@ -30,9 +30,9 @@ const SEND_WINDOW: u64 = 1 << 20;
 
 /// Streams that a client may have open in each direction; beyond 112 together, tables of quinn-proto double.
 pub const MAX_BIDIRECTIONAL_STREAMS: u32 = 100;
-/// Those of them that it may open at first. A client that opens half of these may open all: with as few, tables are half as
-/// large, which is 2.7 KB of each connection that is idle.
-const FIRST_BIDIRECTIONAL_STREAMS: u32 = 44;
+/// Those of them that it may open at first. A client that opens a quarter of these may open all: with as few, tables are a
+/// quarter as large, which is 4 KB of each connection that is idle.
+const FIRST_BIDIRECTIONAL_STREAMS: u32 = 20;
 pub const MAX_UNIDIRECTIONAL_STREAMS: u32 = 8;
 
 /// What every way must carry (RFC 9000 §14.1); more is found out.
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(server.tls.config().max_early_data_size, 0);
         let set = format!("{:?}", server.config);
         for expected in [
-            "max_concurrent_bidi_streams: 44",
+            "max_concurrent_bidi_streams: 20",
             "max_concurrent_uni_streams: 8",
             "stream_receive_window: 262144",
             "receive_window: 1048576",

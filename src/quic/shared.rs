@@ -159,7 +159,7 @@ impl QuicState {
     /// quinn-proto waits until more than an eighth of them can be opened again, which never happens while the others last.
     pub(super) fn offer_streams(&mut self) {
         let StreamLimit { allowed, most } = self.stream_limit;
-        if allowed < most && self.served_streams >= allowed / 2 {
+        if allowed < most && self.served_streams >= allowed / 4 {
             self.stream_limit.allowed = most;
             self.connection.set_max_concurrent_streams(Dir::Bi, VarInt::from_u32(most));
         } else if self.served_streams > 0 && self.served_streams >= allowed - allowed / 8 {

@@ -40,6 +40,10 @@ use crate::tls::quic_keys::QuicKeys;
 
 /// Datagrams of a connection that leave in one system call. quinn-proto paces, and other connections have their turn.
 const MAX_SEGMENTS: usize = 32;
+/// What may always leave at once: the window of a new connection, which most responses fit in.
+const LEAST_SEGMENTS: usize = 10;
+/// System calls in which a larger window leaves: a client takes what came with the first ones while the others are encrypted.
+const CALLS_PER_WINDOW: u64 = 3;
 
 /// Such calls for one connection before the next one has its turn, and for all before the loop has one.
 const CALLS_PER_CONNECTION: usize = 4;
@@ -372,6 +376,8 @@ impl EndpointCore {
         let mut is_drained = self.exchange_events(handle, state, now);
         state.offer_streams();
         let mut flushed = Flushed::All;
+        let window = state.connection.congestion_state().window();
+        let segments = segments_at_once(window, state.connection.current_mtu());
         for call in 0.. {
             if call == CALLS_PER_CONNECTION {
                 connection.touch();
@@ -379,7 +385,7 @@ impl EndpointCore {
                 break;
             }
             self.outgoing.bytes.clear();
-            let next = state.connection.poll_transmit(now, MAX_SEGMENTS, &mut self.outgoing.bytes);
+            let next = state.connection.poll_transmit(now, segments, &mut self.outgoing.bytes);
             let Some(mut transmit) = next else { break };
             *calls += 1;
             if let Some(peer) = &mut state.unproven
@@ -457,6 +463,13 @@ impl EndpointCore {
     }
 }
 
+/// How many datagrams of this size leave in one system call where the window has so many bytes.
+fn segments_at_once(window: u64, datagram: u16) -> usize {
+    let datagrams = window / u64::from(datagram).max(1);
+    let part = datagrams / CALLS_PER_WINDOW;
+    usize::try_from(part).map_or(MAX_SEGMENTS, |part| part.clamp(LEAST_SEGMENTS, MAX_SEGMENTS))
+}
+
 #[cfg(test)]
 impl EndpointCore {
     /// Begins a connection to a server.
@@ -469,5 +482,18 @@ impl EndpointCore {
         let (handle, connection) = self.endpoint.connect(now, client, server, name).unwrap();
         let state = QuicState::new(connection, None, QuicFacts::default());
         self.add(handle, state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_windows_leave_in_parts_and_first_ones_at_once() {
+        assert_eq!(segments_at_once(12_000, 1_200), 10);
+        assert_eq!(segments_at_once(36_000, 1_200), 10);
+        assert_eq!(segments_at_once(72_000, 1_200), 20);
+        assert_eq!(segments_at_once(10_000_000, 1_200), MAX_SEGMENTS);
     }
 }

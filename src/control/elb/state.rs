@@ -126,8 +126,7 @@ impl KeptObjects {
     /// # Errors
     /// They cannot be read: in words.
     pub fn load(&self, folder: &Path) -> Result<Arc<ElbObjects>, String> {
-        let stamp = fs::metadata(folder.join(DOCUMENT)).ok();
-        let stamp = stamp.map(|found| (found.ino(), found.ctime(), found.ctime_nsec(), found.len()));
+        let stamp = stamp(folder);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((of, objects)) = &*known
             && *of == stamp
@@ -138,4 +137,15 @@ impl KeptObjects {
         *known = Some((stamp, Arc::clone(&objects)));
         Ok(objects)
     }
+
+    /// Knows objects that were kept just now, so that the next call need not read them.
+    pub fn remember(&self, folder: &Path, objects: &Arc<ElbObjects>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Some((stamp(folder), Arc::clone(objects)));
+    }
+}
+
+fn stamp(folder: &Path) -> DocumentStamp {
+    let found = fs::metadata(folder.join(DOCUMENT)).ok()?;
+    Some((found.ino(), found.ctime(), found.ctime_nsec(), found.len()))
 }

@@ -15,6 +15,7 @@ use crate::control::elb::object::ElbKind;
 use crate::control::elb::object::ElbObject;
 use crate::control::elb::object_set::ElbObjects;
 use crate::control::elb::objects;
+use crate::control::elb::objects::member;
 use crate::control::elb::objects::policy;
 use crate::control::elb::objects::rule;
 
@@ -41,16 +42,9 @@ impl ElbObjects {
         sent: &Map<String, Json>,
         creation: ElbCreation<'_>,
     ) -> Result<(), ElbFault> {
-        if self.of_kind(kind).count() >= kind.quota() {
-            return Err(ElbFault::quota(format!("there are {} objects of this kind already", kind.quota())));
-        }
+        self.check_quota(kind, 1)?;
         let ElbCreation { project, id, now } = creation;
-        let mut sent = sent.clone();
-        if let Some(named) = sent.remove("project_id")
-            && named != project
-        {
-            return Err(ElbFault::attribute("project_id", "is not the project of this path"));
-        }
+        let mut sent = of_project(sent, project)?;
         let rules = if kind == ElbKind::Policy { sent.remove("rules") } else { None };
         let mut attributes = fields::created(objects::fields(kind), &sent)?;
         objects::settle(kind, &mut attributes)?;
@@ -72,6 +66,44 @@ impl ElbObjects {
             (_, Some(rules)) => self.replace_rules((&id, project), &rules, now),
             _ => Ok(()),
         }
+    }
+
+    /// Makes members of a group, all by one look at those that are there.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn create_members(
+        &mut self,
+        pool: &str,
+        all: &[Map<String, Json>],
+        (project, now): (&str, &str),
+    ) -> Result<Vec<String>, ElbFault> {
+        self.check_quota(ElbKind::Member, all.len())?;
+        let mut made = Vec::with_capacity(all.len());
+        for sent in all {
+            made.push(ElbObject {
+                kind: ElbKind::Member,
+                id: ids::of_kind(ElbKind::Member)?,
+                project: project.to_owned(),
+                owner: pool.to_owned(),
+                created_at: now.to_owned(),
+                updated_at: now.to_owned(),
+                attributes: fields::created(objects::fields(ElbKind::Member), &of_project(sent, project)?)?,
+            });
+        }
+        member::check_all(self, pool, &made)?;
+        let ids = made.iter().map(|member| member.id.clone()).collect();
+        self.objects.extend(made.into_iter().map(Arc::new));
+        Ok(ids)
+    }
+
+    fn check_quota(&self, kind: ElbKind, more: usize) -> Result<(), ElbFault> {
+        if self.of_kind(kind).count() + more > kind.quota() {
+            let words =
+                format!("there may be {} objects of this kind, and there would be more", kind.quota());
+            return Err(ElbFault::quota(words));
+        }
+        Ok(())
     }
 
     /// A group that is made for a listener becomes its default.
@@ -217,5 +249,16 @@ impl ElbObjects {
             objects::check(self, self.of_project(ElbKind::Policy, id, project)?)?;
         }
         Ok(())
+    }
+}
+
+/// What is sent, without the project, which may only be that of the path.
+fn of_project(sent: &Map<String, Json>, project: &str) -> Result<Map<String, Json>, ElbFault> {
+    let mut sent = sent.clone();
+    match sent.remove("project_id") {
+        Some(named) if named != project => {
+            Err(ElbFault::attribute("project_id", "is not the project of this path"))
+        }
+        _ => Ok(sent),
     }
 }

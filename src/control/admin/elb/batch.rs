@@ -1,5 +1,7 @@
 //! Many backend servers by one call, and so by one reload.
 
+use std::collections::BTreeMap;
+
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -8,11 +10,10 @@ use crate::control::admin::elb::call::ElbAnswer;
 use crate::control::admin::elb::call::ElbCall;
 use crate::control::admin::elb::described::Described;
 use crate::control::elb::fault::ElbFault;
-use crate::control::elb::ids;
 use crate::control::elb::object::ElbKind;
+use crate::control::elb::object::ElbObject;
 use crate::control::elb::object_set::ElbObjects;
 use crate::control::elb::store;
-use crate::control::elb::store::ElbCreation;
 
 /// Backend servers, or policies, of one call.
 const MAX_MEMBERS: usize = 1_000;
@@ -21,14 +22,7 @@ pub(super) fn add(call: &ElbCall<'_>, pool: &str) -> ElbAnswer {
     let all = sent(call, "members")?;
     let (ids, objects) = call.change(|objects, now| {
         objects.of_project(ElbKind::Pool, pool, call.project)?;
-        let mut ids = Vec::with_capacity(all.len());
-        for one in &all {
-            let id = ids::of_kind(ElbKind::Member)?;
-            let creation = ElbCreation { project: call.project, id: id.clone(), now };
-            objects.create(ElbKind::Member, pool, one, creation)?;
-            ids.push(id);
-        }
-        Ok(ids)
+        objects.create_members(pool, &all, (call.project, now))
     })?;
     answer(call, &objects, &ids, 201)
 }
@@ -105,8 +99,11 @@ fn id_of(one: &mut Map<String, Json>) -> Result<String, ElbFault> {
 
 fn answer(call: &ElbCall<'_>, objects: &ElbObjects, ids: &[String], status: u16) -> ElbAnswer {
     let tree = Described::new(call, objects);
+    let known: BTreeMap<&str, &ElbObject> =
+        objects.of_kind(ElbKind::Member).map(|member| (member.id.as_str(), member)).collect();
     let member = |id: &String| {
-        let mut member = tree.object(objects.of_project(ElbKind::Member, id, call.project)?);
+        let found = known.get(id.as_str()).ok_or_else(|| ElbFault::missing("backend server", id))?;
+        let mut member = tree.object(found);
         member["ret_status"] = Json::from("successful");
         Ok(member)
     };

@@ -115,7 +115,10 @@ impl ElbCall<'_> {
         };
         match self.service.server.replace_generated(change) {
             None => Err(ElbFault::busy("the change takes too long and may still come about")),
-            Some(Ok(_)) => Ok((made, objects)),
+            Some(Ok(_)) => {
+                self.service.kept.remember(&self.api.state.path, &objects);
+                Ok((made, objects))
+            }
             Some(Err(refusal)) => Err(refusal::fault(&refusal, &objects)),
         }
     }

@@ -1,5 +1,7 @@
 //! A backend server: an address in a backend server group.
 
+use std::collections::BTreeMap;
+
 use crate::control::elb::fault::ElbFault;
 use crate::control::elb::fields::ADMIN_STATE_UP;
 use crate::control::elb::fields::ElbField;
@@ -29,29 +31,50 @@ pub(in crate::control::elb) const FIELDS: &[ElbField] = &[
 /// It names the attribute, or the member that has its address.
 pub(in crate::control::elb) fn check(objects: &ElbObjects, member: &ElbObject) -> Result<(), ElbFault> {
     let owner = objects.find(ElbKind::Pool, &member.owner);
-    let has_any_port = owner.is_some_and(|pool| pool.truth("any_port_enable"));
-    match (has_any_port, member.number("protocol_port")) {
-        (false, 0) => return Err(ElbFault::attribute("protocol_port", "is missing")),
+    check_port(owner, member)?;
+    let is_same = |other: &&ElbObject| {
+        other.owner == member.owner && other.id != member.id && place(other) == place(member)
+    };
+    objects.of_kind(ElbKind::Member).find(is_same).map_or(Ok(()), |other| Err(taken(&other.id, member)))
+}
+
+/// The same for many at once that are not among the objects yet.
+///
+/// # Errors
+/// As above.
+pub(in crate::control::elb) fn check_all(
+    objects: &ElbObjects,
+    pool: &str,
+    members: &[ElbObject],
+) -> Result<(), ElbFault> {
+    let owner = objects.find(ElbKind::Pool, pool);
+    let mut known: BTreeMap<(&str, i64), &str> =
+        objects.members_of(pool).map(|member| (place(member), member.id.as_str())).collect();
+    for member in members {
+        check_port(owner, member)?;
+        if let Some(other) = known.insert(place(member), &member.id) {
+            return Err(taken(other, member));
+        }
+    }
+    Ok(())
+}
+
+fn check_port(pool: Option<&ElbObject>, member: &ElbObject) -> Result<(), ElbFault> {
+    match (pool.is_some_and(|pool| pool.truth("any_port_enable")), member.number("protocol_port")) {
+        (false, 0) => Err(ElbFault::attribute("protocol_port", "is missing")),
         (true, 1..) => {
             let why = "must be 0: backend servers of the group are asked at the port that clients came to";
-            return Err(ElbFault::attribute("protocol_port", why));
+            Err(ElbFault::attribute("protocol_port", why))
         }
-        _ => {}
+        _ => Ok(()),
     }
-    let is_same = |other: &&ElbObject| {
-        other.owner == member.owner
-            && other.id != member.id
-            && other.text("address") == member.text("address")
-            && other.number("protocol_port") == member.number("protocol_port")
-    };
-    match objects.of_kind(ElbKind::Member).find(is_same) {
-        Some(other) => {
-            let (address, port) = (member.text("address"), member.number("protocol_port"));
-            Err(ElbFault::conflict(format!(
-                "the backend server {} has {address} and {port} already",
-                other.id
-            )))
-        }
-        None => Ok(()),
-    }
+}
+
+fn place(member: &ElbObject) -> (&str, i64) {
+    (member.text("address"), member.number("protocol_port"))
+}
+
+fn taken(other: &str, member: &ElbObject) -> ElbFault {
+    let (address, port) = place(member);
+    ElbFault::conflict(format!("the backend server {other} has {address} and {port} already"))
 }

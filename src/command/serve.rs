@@ -27,6 +27,7 @@ use crate::control::active_config::Drivers;
 use crate::control::active_config::Heritage;
 use crate::control::active_config::Refusal;
 use crate::control::admin::Admin;
+use crate::control::admin::AdminError;
 use crate::control::build::Host;
 use crate::control::build::binding::InheritedSockets;
 use crate::control::credentials;
@@ -50,7 +51,11 @@ use crate::control::reload;
 use crate::control::reload::Command;
 use crate::control::written_config::WrittenConfig;
 use crate::net::address::TransportKind;
+use crate::net::clock::instant_now;
 use crate::net::clock::wall_now;
+use crate::net::listen::START_PATIENCE;
+use crate::net::listen::is_in_use;
+use crate::net::listen::until_free;
 use crate::runtime;
 use crate::runtime::DriverChoice;
 use crate::runtime::Serving;
@@ -341,11 +346,12 @@ fn admin(
         return Ok(None);
     }
     let mut admin = Admin::new(plan.channels.clone(), plan.commands.clone());
+    let patience_end = instant_now() + START_PATIENCE;
     if let Some(socket) = &wanted.socket {
         let place = loaded.report.place(socket.location);
         let bound = match has_predecessor {
             true => admin.bind_socket_beside(&socket.path),
-            false => admin.bind_socket(&socket.path),
+            false => until_free(patience_end, AdminError::is_taken, || admin.bind_socket(&socket.path)),
         };
         bound.map_err(|error| format!("error: {place}: {error}"))?;
     }
@@ -357,7 +363,7 @@ fn admin(
         };
         let listening = match inherited.filter(is_same) {
             Some(inherited) => admin.inherit_address(inherited, &wanted.hosts),
-            None => admin.bind_address(address, &wanted.hosts),
+            None => until_free(patience_end, is_in_use, || admin.bind_address(address, &wanted.hosts)),
         };
         let address = listening.map_err(|error| {
             format!(

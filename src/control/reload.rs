@@ -17,7 +17,6 @@ use crate::control::backend_order::BackendOrder;
 use crate::control::backend_order::BackendRefusal;
 use crate::control::backend_order::BackendReply;
 use crate::control::build::binding::BindError;
-use crate::control::build::sockets::OLD_SOCKETS_LOOK_INTERVAL;
 use crate::control::build::sockets::OLD_SOCKETS_TIMEOUT;
 use crate::control::change::engine;
 use crate::control::change::order::ChangeOrder;
@@ -39,6 +38,7 @@ use crate::control::process::rlimits;
 use crate::control::process::socket_store::SocketStore;
 use crate::net::clock::instant_now;
 use crate::net::clock::monotonic_ms;
+use crate::net::listen::ADDRESS_LOOK_INTERVAL;
 use crate::snapshot::handed_session::HandedSessions;
 use crate::telemetry::events::EventKind;
 use crate::telemetry::events::News;
@@ -298,7 +298,7 @@ impl Others {
     fn wait_until_free(&mut self, installer: &mut Installer, refused: &BindError, end: Instant) {
         let mut looked = instant_now();
         loop {
-            thread::sleep(OLD_SOCKETS_LOOK_INTERVAL);
+            thread::sleep(ADDRESS_LOOK_INTERVAL);
             let now = instant_now();
             if now >= looked + LOOK_INTERVAL {
                 self.look(installer);

@@ -8,6 +8,9 @@ use std::os::fd::FromRawFd;
 use std::os::fd::OwnedFd;
 use std::os::fd::RawFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
 
 use monoio::net::UnixStream;
 use socket2::Domain;
@@ -17,6 +20,7 @@ use socket2::Socket as RawSocket;
 use socket2::Type;
 
 use crate::net::address::TransportKind;
+use crate::net::clock::instant_now;
 use crate::net::socket::Socket;
 use crate::net::socket::keep_alive;
 use crate::net::socket::tcp_info;
@@ -28,6 +32,32 @@ use crate::net::udp::steering;
 
 /// Connections that may wait to be accepted, per worker; the kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: i32 = 65_535;
+
+/// How long a start waits for addresses that are in use. io_uring closes the sockets of a process that was killed a moment
+/// after the process is gone, and service managers start the next one at once.
+pub const START_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often to look whether an address that is in use has become free.
+pub const ADDRESS_LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Whether somebody has the address.
+pub fn is_in_use(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrInUse
+}
+
+/// Tries until the outcome is another one than an address that `is_taken`, or it is the `end`. Blocks the thread.
+pub fn until_free<T, E>(
+    end: Instant,
+    is_taken: impl Fn(&E) -> bool,
+    mut attempt: impl FnMut() -> Result<T, E>,
+) -> Result<T, E> {
+    loop {
+        match attempt() {
+            Err(error) if is_taken(&error) && instant_now() < end => thread::sleep(ADDRESS_LOOK_INTERVAL),
+            outcome => return outcome,
+        }
+    }
+}
 
 /// Bound listening sockets of one address, one for each worker, ready to be sent to their threads.
 pub struct Bound {

@@ -1,20 +1,84 @@
 //! Starting, and saying clearly why not.
 
-use crate::support::{Backend, Client, PATIENCE, Ringway, Scenario, over_tls};
+use std::net::{TcpListener, UdpSocket};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Duration;
+
+use crate::support::{Backend, Client, PATIENCE, Ringway, Scenario, now, over_tls};
 
 #[test]
 fn a_taken_port_is_explained() {
     let backend = Backend::echo_head();
     let first = Scenario::of(&backend).start();
     let address = first.address();
+    let began = now();
     let mut second = Ringway::spawn(&Scenario::of(&backend).address(&format!("\"{address}\"")).text());
     assert_eq!(second.wait_for_exit(PATIENCE).code(), Some(4));
+    assert!(began.elapsed() >= Duration::from_secs(1), "it is waited for: {:?}", began.elapsed());
     let line = second.wait_for_line("cannot bind");
     assert!(line.contains("listener \"web\"") && line.contains(&address.to_string()), "{line}");
     assert!(
         line.contains(&format!("another process has port {}", address.port())) && line.contains("ss -ltnp"),
         "{line}"
     );
+}
+
+/// As those of a process that was killed, whose sockets are closed a moment later.
+#[test]
+fn addresses_that_are_freed_a_moment_after_the_start_are_taken() {
+    let backend = Backend::echo_head();
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let path = folder.path().join("admin.sock");
+    let tcp = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let udp = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+    let admin = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let unix = UnixListener::bind(&path).expect("nothing is there");
+    let udp_listener = format!(
+        "[[listener]]\nname = \"datagrams\"\naddress = \"{}\"\nprotocol = \"udp\"\ndefault_group = \"far\"\n\
+         [[server_group]]\nname = \"far\"\nprotocol = \"udp\"\nbackend = [{{ address = \"127.0.0.1:9\" }}]\n",
+        udp.local_addr().expect("it is bound")
+    );
+    let admin_table = format!(
+        "[admin]\nsocket = \"{}\"\naddress = \"{}\"\n",
+        path.display(),
+        admin.local_addr().expect("it is bound")
+    );
+    let address = tcp.local_addr().expect("it is bound");
+    let scenario = Scenario::of(&backend).address(&format!("\"{address}\"")).table(&udp_listener);
+    let mut ringway = Ringway::spawn(&scenario.table(&admin_table).text());
+    // One after the other is in the way.
+    for held in [Box::new(tcp) as Box<dyn Send>, Box::new(udp), Box::new(unix), Box::new(admin)] {
+        std::thread::sleep(Duration::from_millis(150));
+        assert!(ringway.is_running(), "{}", ringway.stderr());
+        drop(held);
+    }
+    ringway.wait_for_listeners(2);
+    assert_eq!(Client::connect(address).get("/").status, 200);
+    ringway.wait_for_line("metrics on http");
+    assert!(UnixStream::connect(&path).is_ok());
+}
+
+/// Nobody waits for ever, and each message is what it was.
+#[test]
+fn admin_addresses_that_stay_taken_are_explained() {
+    let backend = Backend::echo_head();
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let path = folder.path().join("admin.sock");
+    let _unix = UnixListener::bind(&path).expect("nothing is there");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = taken.local_addr().expect("it is bound").to_string();
+    let at_path = path.display().to_string();
+    for (key, value, words) in [
+        ("socket", &at_path, "another process listens there"),
+        ("address", &address, "stop what listens there"),
+    ] {
+        let began = now();
+        let table = format!("[admin]\n{key} = \"{value}\"\n");
+        let mut ringway = Ringway::spawn(&Scenario::of(&backend).table(&table).text());
+        assert_eq!(ringway.wait_for_exit(PATIENCE).code(), Some(4), "{key}");
+        assert!(began.elapsed() >= Duration::from_secs(1), "{key}: {:?}", began.elapsed());
+        ringway.wait_for_line(words);
+    }
 }
 
 #[test]

@@ -173,6 +173,13 @@ impl Admin {
     }
 }
 
+impl AdminError {
+    /// Whether another process has the address, which may pass.
+    pub fn is_taken(&self) -> bool {
+        matches!(self.error, ListenError::Taken)
+    }
+}
+
 /// Whether a process that still listens has begun to stop.
 fn gives_way(stream: UnixStream) -> bool {
     let answer = client::send_over(stream, "status", GIVE_WAY_TIMEOUT);

@@ -24,6 +24,9 @@ use crate::net::address::TransportKind;
 use crate::net::clock::instant_now;
 use crate::net::listen::Bound;
 use crate::net::listen::Neighbour;
+use crate::net::listen::START_PATIENCE;
+use crate::net::listen::is_in_use;
+use crate::net::listen::until_free;
 use crate::net::mailbox::Mailbox;
 use crate::net::udp::listening::BUFFER_BYTES;
 use crate::net::udp::listening::cookie_of;
@@ -96,20 +99,20 @@ pub struct Sockets {
     inherited: Vec<InheritedSockets>,
     /// Another process still accepts: what workers are to get waits here.
     held: Option<Vec<FreshSockets>>,
+    /// A configuration is in service.
+    is_started: bool,
 }
 
 /// Between two attempts to hand a socket to a worker whose mailbox is full.
 const SEND_RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How long an address that was given up a moment ago may still be taken by its old sockets, and how often to look
-/// whether it is.
+/// How long an address that was given up a moment ago may still be taken by its old sockets.
 pub const OLD_SOCKETS_TIMEOUT: Duration = Duration::from_secs(3);
-pub const OLD_SOCKETS_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How long workers may take to tell of their sockets.
 const LEND_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Ports that are tried until one is free for both TCP and UDP; and looks at an address that is to become free.
+/// Ports that are tried until one is free for both TCP and UDP.
 const MAX_PORTS_TRIED: usize = 1_000;
 
 /// New sockets that can be on their way to a worker at a time.
@@ -174,7 +177,7 @@ impl Sockets {
             inherited: std::mem::take(&mut self.inherited),
             open: self.open.iter().cloned().map(Some).collect(),
             workers,
-            end: instant_now() + OLD_SOCKETS_TIMEOUT,
+            end: instant_now() + self.patience(),
         };
         for listener in config.listeners.iter().filter(|listener| listener.enabled) {
             for at in &listener.addresses {
@@ -273,25 +276,28 @@ impl Sockets {
         Some(address)
     }
 
-    /// Binds an address. While processes before this one still serve, one of them may have given it up a moment ago: until
-    /// `end`, that is waited for. A reload waits by itself, because it has other things to do meanwhile.
+    /// How long addresses that are taken are waited for, all together. While processes before this one still serve, one of
+    /// them may have given an address up a moment ago. A reload waits by itself, because it has other things to do meanwhile.
+    fn patience(&self) -> Duration {
+        match (self.is_holding(), self.is_started) {
+            (true, _) => OLD_SOCKETS_TIMEOUT,
+            (false, false) => START_PATIENCE,
+            (false, true) => Duration::ZERO,
+        }
+    }
+
+    /// Binds an address; until `end`, one that is taken is waited for.
     fn bind(&self, (wanted, port): (&WantedSockets<'_>, u16), at_hand: &SocketsAtHand) -> io::Result<Bound> {
         let (kind, dual_stack, workers) = (wanted.kind, wanted.at.dual_stack, at_hand.workers);
         let address = SocketAddr::new(wanted.at.address.ip(), port);
         let is_for_both = port == 0 && kinds_of(wanted.listener).len() > 1;
         for _ in 0..MAX_PORTS_TRIED {
-            let bound = match self.overlaps((kind, address), &at_hand.inherited) {
+            let is_beside_own = self.overlaps((kind, address), &at_hand.inherited);
+            let bound = until_free(at_hand.end, is_in_use, || match is_beside_own {
                 true => Bound::beside_own(kind, address, dual_stack, workers),
                 false => Bound::new(kind, address, dual_stack, workers),
-            };
+            });
             match bound {
-                Err(error)
-                    if error.kind() == io::ErrorKind::AddrInUse
-                        && self.is_holding()
-                        && instant_now() < at_hand.end =>
-                {
-                    thread::sleep(OLD_SOCKETS_LOOK_INTERVAL);
-                }
                 // Another port is free for both.
                 Ok(bound)
                     if is_for_both
@@ -335,6 +341,7 @@ impl Sockets {
         let added = fresh.chain(prepared.taken_back).collect();
         self.closing.install(&self.open, &prepared.bindings, added);
         self.open = prepared.bindings;
+        self.is_started = true;
         match &mut self.held {
             Some(held) => held.extend(prepared.fresh),
             None => hand_out(prepared.fresh, HashMap::new(), workers),

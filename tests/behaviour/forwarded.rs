@@ -213,7 +213,7 @@ fn trailers_cannot_say_what_a_certificate_says() {
         let ringway = scenario(Scenario::of(&backend)).start();
         let mut client = Client::connect(ringway.address());
         client.send(
-            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nClient-Cert: evil\r\n\
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nClient-Cert: evil\r\n\
              client_cert_chain: evil\r\nX_Forwarded_Clientcert: evil\r\nX-Subject: alias\r\nX-End: 1\r\n\r\n",
         );
         client.read_response().text()

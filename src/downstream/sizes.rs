@@ -20,7 +20,7 @@ fn futures_are_no_larger_than_they_were() {
             size_of_future(|(connection, worker, input)| h1::serve(connection, worker, input)),
             3472,
         ),
-        ("h2::serve", size_of_future(h2::serve), 3352),
+        ("h2::serve", size_of_future(h2::serve), 3368),
         (
             "h2::run",
             size_of_future(|(connection, worker, input, spawner)| {

@@ -71,7 +71,7 @@ pub(super) async fn secure(
     let accepted = accept::accept(socket, input, &server, &worker.buffers, &worker.handshakes);
     let (failure, failed) = match connection.deadline.guard(pin!(accepted)).await {
         Ok(Accepted::Secured(mut transport, facts)) => {
-            count(&facts, terms, worker.clock.now().since(said_something), worker);
+            count(&facts, terms, worker.clock.now_after(said_something).since(said_something), worker);
             transport.count_in(terms.traffic(worker.index));
             connection.transport = transport;
             connection.client.tls = Some(Box::new(client_tls((&facts, began), terms, tls, worker)));

@@ -55,7 +55,8 @@ impl ClientTls {
         let client_auth_mark = listener.tls.as_ref().map_or(0, |tls| tls.client_auth_mark);
         let values = ConnectionValues::gather(http.map_or(&[], |http| &http.connection_facts), facts);
         let exports = http.and_then(|http| http.tracing.as_ref()).is_some_and(|terms| terms.exports);
-        let handshake = exports.then(|| Box::new(handshake_span(&told, (began, worker.clock.now()))));
+        let handshake =
+            exports.then(|| Box::new(handshake_span(&told, (began, worker.clock.now_after(began)))));
         ClientTls {
             client_auth_mark,
             identity: identity.into(),

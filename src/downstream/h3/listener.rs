@@ -197,7 +197,7 @@ fn secure(client: &mut ClientSide, facts: Facts, began: Moment, worker: &Worker)
     let snapshot = worker.snapshot();
     let known = snapshot.listener(client.listener()).and_then(|terms| Some((terms, terms.tls.as_ref()?)));
     let Some((terms, tls)) = known else { return false };
-    handshake::count(&facts, terms, worker.clock.now().since(began), worker);
+    handshake::count(&facts, terms, worker.clock.now_after(began).since(began), worker);
     client.tls = Some(Box::new(handshake::client_tls((&facts, began), terms, tls, worker)));
     let server = tls.terms.load();
     client.coverage = Some(Box::new(Coverage { terms: Arc::clone(&server), opened_for: facts.server_name }));

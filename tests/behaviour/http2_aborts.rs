@@ -103,6 +103,33 @@ fn a_response_that_breaks_off_is_an_error() {
 }
 
 #[test]
+fn what_backends_break_off_is_not_held_against_the_client() {
+    Pair::each(|pair| {
+        let backend = pair.backend(|exchange| {
+            if exchange.path() == "/next" {
+                return exchange.respond(200, b"next");
+            }
+            exchange.head(200, &[], Some(100_000))?;
+            exchange.write(b"x")?;
+            // What is on its way would be lost with a reset.
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            exchange.abort()
+        });
+        // Of requests that clients end early, so few at a time would be too many.
+        let scenario = pair.scenario(&backend).listener("http2_max_resets = 10\nhttp2_resets_per_second = 1");
+        let ringway = scenario.start();
+        let mut client = pair.connect(ringway.address());
+        if pair.client.is_multiplexed() {
+            for _ in 0..30 {
+                let call = client.begin(Ask::get("/"));
+                client.try_response(call).expect_err("the response is not whole");
+            }
+            assert_eq!(client.get("/next").body, b"next");
+        }
+    });
+}
+
+#[test]
 fn a_backend_that_breaks_off_before_its_answer_is_502() {
     Pair::each(|pair| {
         let backend = pair.backend(|exchange| {

@@ -73,13 +73,16 @@ impl Drop for RequestEnd<'_> {
         if self.halves.is_answered.get() {
             return;
         }
-        if self.halves.error().is_none() {
-            self.halves.give_up(ErrorCode::InternalError);
-        } else if self.halves.error() == Some(StreamError::Client) {
-            self.halves.give_up(ErrorCode::RequestCancelled);
-        }
-        if self.halves.error() != Some(StreamError::Connection) {
-            self.shared.note_early_end();
+        match self.halves.error() {
+            // We or a backend broke off: as with HTTP/2, that costs the client nothing.
+            None => self.halves.give_up(ErrorCode::InternalError),
+            Some(StreamError::Connection) => {}
+            Some(error) => {
+                if error == StreamError::Client {
+                    self.halves.give_up(ErrorCode::RequestCancelled);
+                }
+                self.shared.note_early_end();
+            }
         }
     }
 }

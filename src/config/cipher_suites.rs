@@ -20,7 +20,7 @@ impl CipherSuite {
     }
 
     /// The suite of a name in any of its forms: IANA, OpenSSL, or rustls with `TLS13_`.
-    pub(super) fn named(name: &str) -> Option<&'static CipherSuite> {
+    pub fn named(name: &str) -> Option<&'static CipherSuite> {
         let iana = name.strip_prefix("TLS13_").map(|rest| format!("TLS_{rest}"));
         let name = iana.as_deref().unwrap_or(name);
         ALL.iter().find(|suite| {
@@ -29,7 +29,7 @@ impl CipherSuite {
         })
     }
 
-    pub(super) fn is_of(&self, version: TlsVersion) -> bool {
+    pub fn is_of(&self, version: TlsVersion) -> bool {
         (self.oldest..=self.newest).contains(&version)
     }
 }

@@ -40,6 +40,7 @@ mod early_response;
 mod elb_api;
 mod elb_policies;
 mod elb_relayed;
+mod elb_security;
 mod empty;
 mod empty_content;
 mod events;

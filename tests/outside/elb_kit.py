@@ -196,6 +196,18 @@ class Site:
             connection.request("GET", path, headers={"Host": host, **fields})
             return Answer(connection.getresponse())
 
+    def speaks(self, port, version, trusts):
+        """Whether a server takes clients that know this version of TLS and no other."""
+        context = ssl.create_default_context(cafile=self.file(f"{trusts}.crt"))
+        context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
+        context.minimum_version = context.maximum_version = version
+        with socket.create_connection(("127.0.0.1", port), 10) as plain:
+            try:
+                with context.wrap_socket(plain, server_hostname=trusts) as secured:
+                    return secured.version() == {ssl.TLSVersion.TLSv1_2: "TLSv1.2", ssl.TLSVersion.TLSv1_3: "TLSv1.3"}[version]
+            except ssl.SSLError:
+                return False
+
     def heads(self):
         """A server of TCP that remembers the first bytes of each connection, and closes it."""
         server = socket.create_server(("127.0.0.1", 0))
@@ -256,7 +268,8 @@ class Elb:
 
     def create(self, word, **attributes):
         """Makes an object: `word` is what its document is wrapped in."""
-        names = {"loadbalancer": "LoadBalancer", "healthmonitor": "HealthMonitor", "l7policy": "L7Policy", "ipgroup": "IpGroup"}
+        names = {"loadbalancer": "LoadBalancer", "healthmonitor": "HealthMonitor", "l7policy": "L7Policy", "ipgroup": "IpGroup",
+                 "security_policy": "SecurityPolicy"}
         name = names.get(word, word.capitalize())
         option = getattr(v3, f"Create{name}Option")(**attributes)
         body = getattr(v3, f"Create{name}RequestBody")(**{word: option})

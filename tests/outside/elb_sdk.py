@@ -8,6 +8,7 @@ Prints `ok elb: CASE` or `FAILED elb: CASE: why` for each.
 """
 import os
 import re
+import ssl
 import sys
 
 from huaweicloudsdkelb import v3
@@ -179,6 +180,37 @@ def client_certificates(service):
     elb.clear(service.listener, "client_ca_tls_container_ref")
     same(service.get().status, 200)
     elb.client.delete_certificate(delete)
+
+
+def security_policies(service):
+    """Versions and cipher suites of TLS by a policy of one's own."""
+    site, client = service.site, service.elb.client
+    def versions():
+        return [site.speaks(service.port, version, "site.example") for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)]
+    same(versions(), [True, False])
+    system = client.list_system_security_policies(v3.ListSystemSecurityPoliciesRequest()).system_security_policies
+    same((len(system), next(one.protocols for one in system if one.name == "tls-1-2-fs-with-1-3")), (10, "TLSv1.2 TLSv1.3"))
+    policy = service.elb.create("security_policy", name="newest", protocols=["TLSv1.3"], ciphers=["TLS_AES_128_GCM_SHA256"])
+    service.elb.update_listener(service.listener, security_policy_id=policy.id)
+    same(versions(), [False, True])
+    show = v3.ShowSecurityPolicyRequest(security_policy_id=policy.id)
+    same([one.id for one in client.show_security_policy(show).security_policy.listeners], [service.listener.id])
+    def change(**attributes):
+        body = v3.UpdateSecurityPolicyRequestBody(security_policy=v3.UpdateSecurityPolicyOption(**attributes))
+        return client.update_security_policy(v3.UpdateSecurityPolicyRequest(security_policy_id=policy.id, body=body))
+    change(protocols=["TLSv1", "TLSv1.2"], ciphers=["ECDHE-ECDSA-AES128-GCM-SHA256", "AES128-SHA"])
+    same(versions(), [True, False])
+    says(refusal(lambda: change(protocols=["TLSv1.1"])), 400, "ELB.8902", "`protocols`")
+    says(refusal(lambda: change(ciphers=["AES128-SHA"])), 400, "ELB.8902", "`ciphers`")
+    change(protocols=["TLSv1.2", "TLSv1.3"], ciphers=["ECDHE-ECDSA-AES128-GCM-SHA256", "TLS_AES_256_GCM_SHA384"])
+    same(versions(), [True, True])
+    same([one.id for one in client.list_security_policies(v3.ListSecurityPoliciesRequest(name=["newest"])).security_policies],
+         [policy.id])
+    delete = v3.DeleteSecurityPolicyRequest(security_policy_id=policy.id)
+    says(refusal(lambda: client.delete_security_policy(delete)), 409, "ELB.8907", "a listener")
+    service.elb.clear(service.listener, "security_policy_id")
+    same(versions(), [True, False])
+    client.delete_security_policy(delete)
 
 
 class Plain:
@@ -415,7 +447,8 @@ def main():
         for case in (signatures, before_anything):
             judge(case.__doc__, case, site, elb)
         service = judge("A service with HTTPS is made.", Secured, site, elb)
-        for case in (https_at_both_sides, what_is_wrong, health, names_of_sites, headers_of_the_balancer, client_certificates):
+        for case in (https_at_both_sides, what_is_wrong, health, names_of_sites, headers_of_the_balancer, client_certificates,
+                     security_policies):
             judge(case.__doc__, case, service)
         plain = judge("A service with HTTP is made.", Plain, service)
         for case in (policies, advanced_policies, redirect_to_https, access_lists, relayed, batches_and_pages, restart, deletes):

@@ -47,6 +47,8 @@ pub(super) enum ElbForm {
     /// An address of IPv4 or IPv6.
     Address,
     Texts,
+    /// A list of these, at least one.
+    Words(&'static [&'static str]),
     /// A table with these attributes, which is given out with all of them.
     Table(&'static [ElbField]),
     /// A list of tables with these attributes.
@@ -200,6 +202,10 @@ fn taken(form: ElbForm, sent: &Json, name: &str) -> Result<Json, ElbFault> {
         (ElbForm::Texts, Json::Array(texts)) => {
             texts.len() <= MAX_LIST && texts.iter().all(|text| text.as_str().is_some_and(is_line))
         }
+        (ElbForm::Words(words), Json::Array(texts)) => {
+            let is_word = |text: &Json| text.as_str().is_some_and(|text| words.contains(&text));
+            !texts.is_empty() && texts.len() <= MAX_LIST && texts.iter().all(is_word)
+        }
         _ => false,
     };
     if is_taken { Ok(sent.clone()) } else { Err(refused()) }
@@ -219,6 +225,7 @@ fn wanted(form: ElbForm) -> String {
         ElbForm::Word(words) => format!("must be one of {}", words.join(", ")),
         ElbForm::Address => "must be an IP address".to_owned(),
         ElbForm::Texts => format!("must be a list of up to {MAX_LIST} texts"),
+        ElbForm::Words(words) => format!("must be a list of some of {}", words.join(", ")),
         ElbForm::Table(_) => "must be an object".to_owned(),
         ElbForm::Tables(_) => format!("must be a list of up to {MAX_LIST} objects"),
         ElbForm::LongTables(_, most) => format!("must be a list of up to {most} objects"),

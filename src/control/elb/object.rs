@@ -15,10 +15,11 @@ pub enum ElbKind {
     Policy,
     Rule,
     IpGroup,
+    SecurityPolicy,
 }
 
 impl ElbKind {
-    pub const ALL: [ElbKind; 9] = [
+    pub const ALL: [ElbKind; 10] = [
         ElbKind::LoadBalancer,
         ElbKind::Listener,
         ElbKind::Pool,
@@ -28,6 +29,7 @@ impl ElbKind {
         ElbKind::Policy,
         ElbKind::Rule,
         ElbKind::IpGroup,
+        ElbKind::SecurityPolicy,
     ];
 
     /// What a document of one is wrapped in.
@@ -42,10 +44,11 @@ impl ElbKind {
             ElbKind::Policy => "l7policy",
             ElbKind::Rule => "rule",
             ElbKind::IpGroup => "ipgroup",
+            ElbKind::SecurityPolicy => "security_policy",
         }
     }
 
-    /// What a list of them is wrapped in, and what stands for them in paths.
+    /// What a list of them is wrapped in.
     pub fn plural(self) -> &'static str {
         match self {
             ElbKind::LoadBalancer => "loadbalancers",
@@ -57,6 +60,15 @@ impl ElbKind {
             ElbKind::Policy => "l7policies",
             ElbKind::Rule => "rules",
             ElbKind::IpGroup => "ipgroups",
+            ElbKind::SecurityPolicy => "security_policies",
+        }
+    }
+
+    /// What stands for them in paths.
+    pub fn segment(self) -> &'static str {
+        match self {
+            ElbKind::SecurityPolicy => "security-policies",
+            _ => self.plural(),
         }
     }
 
@@ -72,6 +84,7 @@ impl ElbKind {
             ElbKind::Policy => "forwarding policy",
             ElbKind::Rule => "forwarding rule",
             ElbKind::IpGroup => "IP group",
+            ElbKind::SecurityPolicy => "security policy",
         }
     }
 

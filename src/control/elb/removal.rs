@@ -66,6 +66,9 @@ impl ElbObjects {
                 Some("a listener")
             }
             ElbKind::Certificate if has(ElbKind::Listener, &|one| shows(one, id)) => Some("a listener"),
+            ElbKind::SecurityPolicy if has(ElbKind::Listener, &names("security_policy_id")) => {
+                Some("a listener")
+            }
             _ => None,
         }
     }
@@ -116,7 +119,7 @@ impl ElbObjects {
             ElbKind::HealthMonitor => !has(&pools, object.text("pool_id")),
             ElbKind::Policy => !has(&policies, &object.id),
             ElbKind::Rule => !has(&policies, &object.owner),
-            ElbKind::Certificate | ElbKind::IpGroup => true,
+            ElbKind::Certificate | ElbKind::IpGroup | ElbKind::SecurityPolicy => true,
         });
         Ok(())
     }

@@ -15,12 +15,17 @@ use crate::control::elb::object::ElbKind;
 use crate::control::elb::object::ElbObject;
 use crate::control::elb::object_set::ElbObjects;
 use crate::control::elb::objects;
+use crate::control::elb::objects::listener;
 use crate::control::elb::objects::member;
 use crate::control::elb::objects::policy;
 use crate::control::elb::objects::rule;
+use crate::control::elb::objects::security_policy;
 
 /// The last place that a policy can have.
 pub const MAX_PRIORITY: i64 = policy::MAX_PRIORITY;
+
+/// What `tls_ciphers_policy` may name: policies that need no object.
+pub const SYSTEM_POLICIES: &[&str] = listener::POLICIES;
 
 /// Who makes an object, and when.
 pub struct ElbCreation<'c> {
@@ -186,6 +191,9 @@ impl ElbObjects {
                 own.try_for_each(|one| objects::check(self, one))
             }
             ElbKind::Listener => self.policies_of(id).try_for_each(|one| objects::check(self, one)),
+            ElbKind::SecurityPolicy => {
+                self.find(kind, id).map_or(Ok(()), |policy| security_policy::check_users(self, policy))
+            }
             _ => Ok(()),
         }
     }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::config;
 use crate::config::Source;
+use crate::control::credentials::tls_offer;
 use crate::control::elb::fault::ElbFault;
 use crate::control::elb::mapping;
 use crate::control::elb::mapping::names::ElbTerms;
@@ -41,7 +42,11 @@ fn create(
 fn report(objects: &ElbObjects) -> String {
     let head = Source::made_up("main", "config_version = 1\nlistener = []\n".to_owned());
     let made = Source::made_up("elb.toml", mapping::text(objects, &terms()));
-    config::load(vec![head, made]).report.to_text(false)
+    let mut loaded = config::load(vec![head, made]);
+    if let Some(config) = &loaded.config {
+        tls_offer::offers(config, &mut loaded.report);
+    }
+    loaded.report.to_text(false)
 }
 
 fn assert_accepted(objects: &ElbObjects) {
@@ -109,6 +114,7 @@ struct Ids {
     policy: String,
     rule: String,
     group: String,
+    security: String,
 }
 
 impl Ids {
@@ -124,10 +130,11 @@ impl Ids {
             policy: id("policy"),
             rule: id("rule"),
             group: id("group"),
+            security: id("security"),
         }
     }
 
-    fn kinds(&self) -> [(ElbKind, &str); 9] {
+    fn kinds(&self) -> [(ElbKind, &str); 10] {
         [
             (ElbKind::LoadBalancer, &self.balancer),
             (ElbKind::Listener, &self.listener),
@@ -138,6 +145,7 @@ impl Ids {
             (ElbKind::Rule, &self.rule),
             (ElbKind::Certificate, &self.certificate),
             (ElbKind::IpGroup, &self.group),
+            (ElbKind::SecurityPolicy, &self.security),
         ]
     }
 }
@@ -146,7 +154,7 @@ impl Ids {
 fn step(objects: &mut ElbObjects, numbers: &mut Numbers, certificate: &Json) -> Result<(), ElbFault> {
     let ids = Ids::new(numbers);
     let now = "2026-01-02T00:00:00Z";
-    match numbers.below(17) {
+    match numbers.below(19) {
         0 => {
             let sent = json!({ "availability_zone_list": [] });
             create(objects, (ElbKind::LoadBalancer, ""), &ids.balancer, sent)
@@ -189,11 +197,22 @@ fn step(objects: &mut ElbObjects, numbers: &mut Numbers, certificate: &Json) -> 
             ];
             change(objects, (ElbKind::Listener, &ids.listener), sent[numbers.below(4)].clone())
         }
+        16 => create(objects, (ElbKind::SecurityPolicy, ""), &ids.security, some_security(numbers)),
+        17 => change(objects, (ElbKind::SecurityPolicy, &ids.security), some_security(numbers)),
         _ => {
-            let (kind, id) = ids.kinds()[numbers.below(9)];
+            let (kind, id) = ids.kinds()[numbers.below(10)];
             objects.delete(kind, id, now)
         }
     }
+}
+
+fn some_security(numbers: &mut Numbers) -> Json {
+    let protocols = [json!(["TLSv1"]), json!(["TLSv1", "TLSv1.2"]), json!(["TLSv1.3", "TLSv1.2", "TLSv1.2"])];
+    let ciphers = [
+        json!(["AES128-SHA", "ECDHE-ECDSA-AES128-GCM-SHA256", "AES128-SHA"]),
+        json!(["TLS_AES_128_GCM_SHA256", "TLS_AES_128_CCM_SHA256", "ECDHE-RSA-AES256-GCM-SHA384"]),
+    ];
+    json!({ "protocols": protocols[numbers.below(3)], "ciphers": ciphers[numbers.below(2)] })
 }
 
 fn change(objects: &mut ElbObjects, (kind, id): (ElbKind, &str), sent: Json) -> Result<(), ElbFault> {
@@ -224,6 +243,7 @@ fn some_listener(ids: &Ids, numbers: &mut Numbers) -> Json {
         "http2_enable": !is_relayed && numbers.below(2) == 0,
         "default_tls_container_ref": Some(&ids.certificate).filter(|_| !["HTTP", "TCP", "UDP"].contains(&protocol)),
         "default_pool_id": Some(&ids.pool).filter(|_| numbers.below(2) == 0),
+        "security_policy_id": Some(&ids.security).filter(|_| numbers.below(3) == 0),
         "enhance_l7policy_enable": numbers.below(3) > 0,
         "proxy_protocol_enable": protocol == "TLS" && numbers.below(2) == 0,
         "quic_config": (protocol == "TERMINATED_HTTPS" && numbers.below(2) == 0).then(|| json!({
@@ -294,6 +314,8 @@ fn whatever_is_made_and_deleted_the_configuration_is_accepted() {
     let certificate = certificate();
     let mut numbers = Numbers(7);
     let (mut taken, mut most) = (0, 0);
+    // What has to come up at all.
+    let mut unseen = vec!["[[tls_policy]]"];
     for _ in 0..25 {
         let mut objects = ElbObjects::default();
         for _ in 0..200 {
@@ -316,7 +338,10 @@ fn whatever_is_made_and_deleted_the_configuration_is_accepted() {
             most = most.max(ids.len());
             objects = next;
             assert_accepted(&objects);
+            let text = mapping::text(&objects, &terms());
+            unseen.retain(|word| !text.contains(word));
         }
     }
+    assert!(unseen.is_empty(), "{unseen:?}");
     assert!(taken > 400 && most > 12, "{taken} {most}");
 }

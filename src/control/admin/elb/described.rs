@@ -72,6 +72,11 @@ impl<'o> Described<'o> {
                 let users = listeners.filter(|one| of_listener(one).any(|id| id == object.id));
                 shown["listeners"] = ids(&users.collect::<Vec<_>>());
             }
+            ElbKind::SecurityPolicy => {
+                let listeners = self.index.objects.of_kind(ElbKind::Listener);
+                let users = listeners.filter(|one| one.text("security_policy_id") == object.id);
+                shown["listeners"] = ids(&users.collect::<Vec<_>>());
+            }
         }
         shown
     }

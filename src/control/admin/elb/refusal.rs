@@ -18,12 +18,14 @@ const MAX_TOLD: usize = 4;
 const NO_SUCH_ADDRESS: &str = "(os error 99)";
 
 /// Keys of the configuration, and the attributes that they were made of.
-const ATTRIBUTES: [(&str, &str); 25] = [
+const ATTRIBUTES: [(&str, &str); 27] = [
     ("forwarded", "insert_headers"),
     ("address", "protocol_port"),
     ("certificates", "default_tls_container_ref"),
     ("sni_match", "sni_match_algo"),
     ("tls_policy", "tls_ciphers_policy"),
+    ("versions", "protocols"),
+    ("cipher_suites", "ciphers"),
     ("client_auth", "client_ca_tls_container_ref"),
     ("client_auth.ca", "client_ca_tls_container_ref"),
     ("default_group", "default_pool_id"),
@@ -92,6 +94,9 @@ fn subject(subject: &ObjectKey, objects: &ElbObjects) -> String {
     };
     let attribute = match object.kind {
         ElbKind::Policy => of_policy(object, key),
+        ElbKind::Listener if key == "tls_policy" && !object.text("security_policy_id").is_empty() => {
+            "security_policy_id"
+        }
         _ => ATTRIBUTES.iter().find(|(known, _)| *known == key).map_or(key, |(_, attribute)| *attribute),
     };
     let object = format!("the {} {}", object.kind.noun(), object.id);
@@ -126,5 +131,7 @@ fn find<'o>(name: &str, objects: &'o ElbObjects) -> Option<&'o ElbObject> {
         };
         objects.of_kind(ElbKind::Listener).find_map(of_listener)
     };
-    found.or_else(pool)
+    let security_policy =
+        || names::security_policy_of(name).and_then(|id| objects.find(ElbKind::SecurityPolicy, id));
+    found.or_else(security_policy).or_else(pool)
 }

@@ -25,7 +25,7 @@ pub(super) const ROOT: &str = "/v3/";
 pub(super) const VERSIONS: &str = "/versions";
 
 /// Kinds that stand right below the root.
-const ROOTS: [ElbKind; 7] = [
+const ROOTS: [ElbKind; 8] = [
     ElbKind::LoadBalancer,
     ElbKind::Listener,
     ElbKind::Pool,
@@ -33,6 +33,7 @@ const ROOTS: [ElbKind; 7] = [
     ElbKind::Certificate,
     ElbKind::Policy,
     ElbKind::IpGroup,
+    ElbKind::SecurityPolicy,
 ];
 
 pub(super) fn answer(call: &ElbCall<'_>) -> ElbAnswer {
@@ -55,6 +56,7 @@ pub(super) fn answer(call: &ElbCall<'_>) -> ElbAnswer {
         ("GET", [word]) if surroundings::find(word).is_some() => {
             surroundings::find(word).map(|document| (200, document)).ok_or_else(ElbFault::no_such_call)
         }
+        ("GET", ["system-security-policies"]) => Ok((200, surroundings::security_policies(call.project))),
         ("GET", ["loadbalancers", id, "statuses"]) => status_tree::answer(call, id),
         ("DELETE", ["loadbalancers", id, "force-elb"]) => delete_whole(call, ElbKind::LoadBalancer, id),
         ("DELETE", ["listeners", id, "force"]) => delete_whole(call, ElbKind::Listener, id),
@@ -74,7 +76,7 @@ pub(super) fn answer(call: &ElbCall<'_>) -> ElbAnswer {
         ("POST", ["ipgroups", id, "iplist", "batch-delete"]) => ip_lists::delete(call, id),
         ("GET", ["ipgroups", id, "related-listeners"]) => ip_lists::listeners(call, id),
         (method, [word, rest @ ..]) => {
-            let kind = ROOTS.into_iter().find(|kind| kind.plural() == *word);
+            let kind = ROOTS.into_iter().find(|kind| kind.segment() == *word);
             let kind = kind.ok_or_else(ElbFault::no_such_call)?;
             match (method, rest) {
                 ("GET", []) => list(call, kind, None),

@@ -3,7 +3,10 @@
 use serde_json::Value as Json;
 use serde_json::json;
 
+use crate::config::TlsVersion;
+use crate::config::tls_policies::Predefined;
 use crate::control::elb::object::ElbKind;
+use crate::control::elb::store;
 
 pub(super) fn versions() -> Json {
     json!({ "versions": [{ "id": "v3", "status": "CURRENT" }] })
@@ -25,6 +28,25 @@ pub(super) fn find(word: &str) -> Option<Json> {
         "quotas" => quotas(),
         _ => return None,
     })
+}
+
+/// The policies that `tls_ciphers_policy` names, in the form of the real service: with spaces and colons between words.
+pub(super) fn security_policies(project: &str) -> Json {
+    let policy = |policy: &Predefined| {
+        let versions = policy.versions.iter().map(|version| match version {
+            TlsVersion::Tls10 => "TLSv1",
+            TlsVersion::Tls11 => "TLSv1.1",
+            TlsVersion::Tls12 => "TLSv1.2",
+            TlsVersion::Tls13 => "TLSv1.3",
+        });
+        let suites = policy.cipher_suites().map(|suite| suite.openssl);
+        json!({
+            "name": policy.name, "project_id": project, "protocols": versions.collect::<Vec<_>>().join(" "),
+            "ciphers": suites.collect::<Vec<_>>().join(":"),
+        })
+    };
+    let policies = store::SYSTEM_POLICIES.iter().filter_map(|name| Predefined::named(name)).map(policy);
+    json!({ "system_security_policies": policies.collect::<Vec<Json>>() })
 }
 
 fn flavor(name: &str, kind: &str) -> Json {

@@ -106,7 +106,11 @@ pub(super) fn tables(index: &ElbIndex<'_>, listener: &ElbObject, terms: &ElbTerm
         let all: Vec<&str> = default.into_iter().chain(listener.texts("sni_container_refs")).collect();
         tables.key("certificates", all);
         tables.key("sni_match", listener.text("sni_match_algo"));
-        tables.key("tls_policy", listener.text("tls_ciphers_policy"));
+        let tls_policy = match listener.text("security_policy_id") {
+            "" => listener.text("tls_ciphers_policy").to_owned(),
+            id => names::tls_policy_name(id),
+        };
+        tables.key("tls_policy", tls_policy);
     }
     if let Some(pool) = objects.find(ElbKind::Pool, listener.text("default_pool_id")) {
         tables.key("default_group", names::group_name(listener, pool));

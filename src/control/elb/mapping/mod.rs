@@ -7,6 +7,7 @@ mod ip_group;
 mod listener;
 pub mod names;
 mod rule;
+mod security_policy;
 mod tables;
 
 use crate::control::elb::index::ElbIndex;
@@ -15,13 +16,14 @@ use crate::control::elb::mapping::tables::Tables;
 use crate::control::elb::object::ElbKind;
 use crate::control::elb::object_set::ElbObjects;
 
-/// The text that stands for all objects, without certificates and IP groups that no listener names.
+/// The text that stands for all objects, without certificates, IP groups and security policies that no listener names.
 pub fn text(objects: &ElbObjects, terms: &ElbTerms<'_>) -> String {
     let mut tables =
         Tables::new("Made of the objects of the ELB API, which replaces this file: change them there.");
     let index = ElbIndex::new(objects);
     certificate::tables(objects, terms, &mut tables);
     ip_group::tables(objects, &mut tables);
+    security_policy::tables(objects, &mut tables);
     for listener in objects.of_kind(ElbKind::Listener) {
         listener::tables(&index, listener, terms, &mut tables);
         for (place, policy) in index.chain_of(listener) {

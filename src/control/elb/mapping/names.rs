@@ -27,6 +27,18 @@ pub fn member_address(member: &ElbObject) -> String {
     if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
 }
 
+/// Names of TLS policies begin with a letter, and ids with a letter or a digit.
+const TLS_POLICY: &str = "elb-";
+
+pub(super) fn tls_policy_name(id: &str) -> String {
+    format!("{TLS_POLICY}{id}")
+}
+
+/// The id of the security policy that a name of the configuration stands for.
+pub fn security_policy_of(name: &str) -> Option<&str> {
+    name.strip_prefix(TLS_POLICY)
+}
+
 /// The group without backends of a listener that has to have one, and leads to none.
 pub(super) fn empty_group(listener: &ElbObject) -> String {
     let of_listener: String = listener.id.chars().filter(|c| *c != '-').collect();

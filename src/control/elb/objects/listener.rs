@@ -21,8 +21,10 @@ use crate::control::elb::objects::ip_group;
 use crate::control::elb::objects::load_balancer::PROTECTION;
 use crate::control::elb::objects::pairs;
 use crate::control::elb::objects::protocols;
+use crate::control::elb::objects::security_policy;
 
-const POLICIES: &[&str] = &[
+/// Security policies that need no object.
+pub(in crate::control::elb) const POLICIES: &[&str] = &[
     "tls-1-0",
     "tls-1-1",
     "tls-1-2",
@@ -70,6 +72,8 @@ pub(in crate::control::elb) const FIELDS: &[ElbField] = &[
     ),
     // One with TLS 1.3 for QUIC.
     field("tls_ciphers_policy", ElbForm::Word(POLICIES), ElbPresence::Nullable),
+    // It counts in the place of that.
+    field("security_policy_id", ElbForm::Text, ElbPresence::Nullable),
     field("http2_enable", ElbForm::Truth, ElbPresence::Default("false")),
     field("gzip_enable", ElbForm::Truth, ElbPresence::Default("false")),
     field("connection", ElbForm::Number(0, 1_000_000), ElbPresence::Default("0")),
@@ -90,7 +94,6 @@ pub(in crate::control::elb) const FIELDS: &[ElbField] = &[
     field("connection_limit", ElbForm::Number(-1, -1), ElbPresence::Default("-1")),
     field("protection_status", ElbForm::Word(PROTECTION), ElbPresence::Default("\"nonProtection\"")),
     field("protection_reason", ElbForm::Text, ElbPresence::Nullable),
-    refused("security_policy_id", "is not taken: choose one of `tls_ciphers_policy`"),
     refused("ssl_early_data_enable", "is not taken: early data can be repeated by whoever has seen it"),
     refused("nat64_enable", "is not taken"),
 ];
@@ -227,6 +230,7 @@ pub(in crate::control::elb) fn check(objects: &ElbObjects, listener: &ElbObject)
     }
     check_quic(objects, listener)?;
     check_certificates(objects, listener, is_secured)?;
+    security_policy::check_use(objects, listener)?;
     check_ip_groups(objects, listener)?;
     let pool = listener.text("default_pool_id");
     if pool.is_empty() { Ok(()) } else { pairs::check(objects, listener, ("default_pool_id", pool)) }

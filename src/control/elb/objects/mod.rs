@@ -12,6 +12,7 @@ pub(super) mod policy;
 pub(super) mod pool;
 pub(super) mod protocols;
 pub(super) mod rule;
+pub(super) mod security_policy;
 
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -33,6 +34,7 @@ pub(super) fn fields(kind: ElbKind) -> &'static [ElbField] {
         ElbKind::Policy => policy::FIELDS,
         ElbKind::Rule => rule::FIELDS,
         ElbKind::IpGroup => ip_group::FIELDS,
+        ElbKind::SecurityPolicy => security_policy::FIELDS,
     }
 }
 
@@ -46,6 +48,7 @@ pub(super) fn settle(kind: ElbKind, attributes: &mut Map<String, Json>) -> Resul
         ElbKind::Certificate => certificate::settle(attributes)?,
         ElbKind::Policy => policy::settle(attributes)?,
         ElbKind::IpGroup => ip_group::settle(attributes)?,
+        ElbKind::SecurityPolicy => security_policy::settle(attributes)?,
         _ => {}
     }
     Ok(())
@@ -69,7 +72,7 @@ pub(super) fn place(objects: &ElbObjects, object: &mut ElbObject) -> Result<(), 
 pub(super) fn check(objects: &ElbObjects, object: &ElbObject) -> Result<(), ElbFault> {
     match object.kind {
         // What they say was looked at before.
-        ElbKind::LoadBalancer | ElbKind::Certificate | ElbKind::IpGroup => Ok(()),
+        ElbKind::LoadBalancer | ElbKind::Certificate | ElbKind::IpGroup | ElbKind::SecurityPolicy => Ok(()),
         ElbKind::Listener => listener::check(objects, object),
         ElbKind::Pool => pool::check(objects, object),
         ElbKind::Member => member::check(objects, object),

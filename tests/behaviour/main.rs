@@ -38,6 +38,7 @@ mod doctor;
 mod drain;
 mod early_response;
 mod elb_api;
+mod elb_extended;
 mod elb_policies;
 mod elb_relayed;
 mod elb_security;

@@ -284,6 +284,13 @@ fn some_policy(ids: &Ids, numbers: &mut Numbers) -> Json {
             },
         }),
     };
+    if sent["action"] == "REDIRECT_TO_POOL" && numbers.below(2) == 0 {
+        let copies = json!({ "target_ids": [format!("pool{}", numbers.below(4))], "mirror_request_body_enable": numbers.below(2) == 0 });
+        sent["redirect_pools_extend_config"]["traffic_mirror_config"] = copies;
+        sent["redirect_pools_extend_config"]["cors_config"] = json!({
+            "allow_origin": [numbers.one_of(&["*", "https://*.a.example:8443"])], "allow_headers": ["X-A", "*"], "max_age": -1,
+        });
+    }
     sent["listener_id"] = Json::from(ids.listener.as_str());
     if numbers.below(2) == 0 {
         sent["rules"] = json!([{ "type": "PATH", "compare_type": "STARTS_WITH", "value": numbers.one_of(&["/a", "/a/b", "/c*"]) }]);
@@ -315,7 +322,7 @@ fn whatever_is_made_and_deleted_the_configuration_is_accepted() {
     let mut numbers = Numbers(7);
     let (mut taken, mut most) = (0, 0);
     // What has to come up at all.
-    let mut unseen = vec!["[[tls_policy]]"];
+    let mut unseen = vec!["[[tls_policy]]", "{ cors = ", "{ mirror = "];
     for _ in 0..25 {
         let mut objects = ElbObjects::default();
         for _ in 0..200 {

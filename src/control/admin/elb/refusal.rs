@@ -109,6 +109,8 @@ fn of_policy<'k>(policy: &ElbObject, key: &'k str) -> &'k str {
         || ["host", "path", "method", "header", "query", "cookie", "source_ip"].contains(&key);
     match (key, policy.text("action")) {
         ("priority", _) => "priority",
+        ("cors", _) => "redirect_pools_extend_config.cors_config",
+        ("mirror", _) => "redirect_pools_extend_config.traffic_mirror_config",
         _ if is_condition => "rules",
         (_, "REDIRECT_TO_URL") => "redirect_url_config",
         (_, "FIXED_RESPONSE") => "fixed_response_config",

@@ -9,6 +9,7 @@ use crate::control::elb::mapping::names;
 use crate::control::elb::mapping::tables::Tables;
 use crate::control::elb::object::ElbKind;
 use crate::control::elb::object::ElbObject;
+use crate::control::elb::objects::cors;
 use crate::control::elb::objects::header_value;
 use crate::control::elb::objects::policy;
 use crate::control::elb::objects::rule;
@@ -79,6 +80,7 @@ fn actions(index: &ElbIndex<'_>, listener: &ElbObject, policy: &ElbObject) -> Ve
         policy::TO_POOL => {
             let extend = policy.table("redirect_pools_extend_config");
             actions.extend(extend.into_iter().flat_map(|extend| changes(index, listener, extend)));
+            actions.extend(mirror(index, listener, policy));
             actions.push(json!({ "forward": targets(index, listener, policy) }));
         }
         policy::TO_URL => {
@@ -98,11 +100,20 @@ fn actions(index: &ElbIndex<'_>, listener: &ElbObject, policy: &ElbObject) -> Ve
     actions
 }
 
+/// The group that an id stands for.
+fn group(index: &ElbIndex<'_>, listener: &ElbObject, id: &str) -> String {
+    let pool = index.objects.find(ElbKind::Pool, id);
+    pool.map(|pool| names::group_name(listener, pool)).unwrap_or_default()
+}
+
+fn mirror(index: &ElbIndex<'_>, listener: &ElbObject, policy: &ElbObject) -> Option<Json> {
+    let extend = policy.table("redirect_pools_extend_config")?;
+    let body = &extend.get("traffic_mirror_config")?["mirror_request_body_enable"];
+    Some(json!({ "mirror": { "group": group(index, listener, policy::mirror(policy)?), "body": body } }))
+}
+
 fn targets(index: &ElbIndex<'_>, listener: &ElbObject, policy: &ElbObject) -> Json {
-    let name = |id: &str| {
-        let pool = index.objects.find(ElbKind::Pool, id);
-        pool.map(|pool| names::group_name(listener, pool)).unwrap_or_default()
-    };
+    let name = |id: &str| group(index, listener, id);
     let one = policy.text("redirect_pool_id");
     let groups: Vec<Json> = match one.is_empty() {
         false => vec![json!({ "group": name(one) })],
@@ -124,7 +135,8 @@ fn targets(index: &ElbIndex<'_>, listener: &ElbObject, policy: &ElbObject) -> Js
 /// What becomes of a request before it is forwarded.
 fn changes(index: &ElbIndex<'_>, listener: &ElbObject, extend: &Map<String, Json>) -> Vec<Json> {
     let table = |name: &str| extend.get(name).and_then(Json::as_object);
-    let mut actions: Vec<Json> = table("traffic_limit_config").and_then(limit).into_iter().collect();
+    let mut actions: Vec<Json> = table("cors_config").map(cors_action).into_iter().collect();
+    actions.extend(table("traffic_limit_config").and_then(limit));
     let is_rewritten = extend.get("rewrite_url_enable") == Some(&Json::Bool(true));
     let rewrite = table("rewrite_url_config")
         .filter(|_| is_rewritten)
@@ -145,6 +157,20 @@ fn changes(index: &ElbIndex<'_>, listener: &ElbObject, extend: &Map<String, Json
         actions.push(json!({ "remove_header": { "name": name } }));
     }
     actions
+}
+
+/// Lists that say nothing are those of browsers.
+fn cors_action(config: &Map<String, Json>) -> Json {
+    let lists = cors::LISTS.iter().map(|name| ((*name).to_owned(), cors::texts(config, name)));
+    let lists = lists.filter(|(_, texts)| !texts.is_empty()).map(|(key, texts)| (key, Json::from(texts)));
+    let mut action: Map<String, Json> = lists.collect();
+    action.insert("allow_origins".to_owned(), Json::from(cors::texts(config, "allow_origin")));
+    action.insert("allow_credentials".to_owned(), config["allow_credentials"].clone());
+    if let Some(age) = config.get("max_age").and_then(Json::as_i64) {
+        // -1 forbids browsers to remember, and so does 0.
+        action.insert("max_age".to_owned(), Json::from(format!("{}s", age.max(0))));
+    }
+    json!({ "cors": action })
 }
 
 /// None: there is none.

@@ -1,6 +1,7 @@
 //! The objects of the ELB API: one file for each kind says what its attributes are and what must hold of them.
 
 pub(super) mod certificate;
+pub(super) mod cors;
 pub(super) mod header_value;
 pub(super) mod health_monitor;
 pub(super) mod ip_group;

@@ -16,6 +16,7 @@ use crate::control::elb::fields::refused;
 use crate::control::elb::object::ElbKind;
 use crate::control::elb::object::ElbObject;
 use crate::control::elb::object_set::ElbObjects;
+use crate::control::elb::objects::cors;
 use crate::control::elb::objects::header_value;
 use crate::control::elb::objects::pairs;
 
@@ -64,9 +65,17 @@ const EXTEND: &[ElbField] = &[
     field("insert_headers_config", ElbForm::Table(INSERTED), ElbPresence::Nullable),
     field("remove_headers_config", ElbForm::Table(REMOVED), ElbPresence::Nullable),
     field("traffic_limit_config", ElbForm::Table(LIMIT), ElbPresence::Nullable),
-    refused("cors_config", "is not taken: write `cors` in a rule of the configuration"),
-    refused("traffic_mirror_config", "is not taken: write `mirror` in a rule of the configuration"),
+    field("cors_config", ElbForm::Table(cors::FIELDS), ElbPresence::Nullable),
+    field("traffic_mirror_config", ElbForm::Table(MIRROR), ElbPresence::Nullable),
 ];
+
+const MIRROR: &[ElbField] = &[
+    field("target_ids", ElbForm::Texts, ElbPresence::Required),
+    field("mirror_request_body_enable", ElbForm::Truth, ElbPresence::Default("true")),
+];
+
+/// What a policy says of where copies of its requests go.
+const MIRROR_TARGETS: &str = "redirect_pools_extend_config.traffic_mirror_config.target_ids";
 
 const REWRITE: &[ElbField] = &[
     field("host", ElbForm::Text, ElbPresence::Default("\"${host}\"")),
@@ -127,7 +136,10 @@ const OF_ACTIONS: [(&str, &[&str]); 6] = [
     ("fixed_response_config", &[FIXED]),
 ];
 
-/// Several groups are another way to say one: the first of them.
+/// Whether what it says goes together.
+///
+/// # Errors
+/// It names the attribute.
 pub(in crate::control::elb) fn settle(attributes: &mut Map<String, Json>) -> Result<(), ElbFault> {
     let text = |name: &str| attributes.get(name).and_then(Json::as_str).unwrap_or_default();
     let several = attributes.get("redirect_pools_config").and_then(Json::as_array).map_or(0, Vec::len);
@@ -157,11 +169,33 @@ pub(in crate::control::elb) fn settle(attributes: &mut Map<String, Json>) -> Res
             _ => {}
         }
     }
-    Ok(())
+    check_extended(attributes)
 }
 
-/// The groups that it leads to.
+fn check_extended(attributes: &Map<String, Json>) -> Result<(), ElbFault> {
+    let table = |name: &str| attributes.get("redirect_pools_extend_config")?.get(name)?.as_object();
+    if let Some(mirror) = table("traffic_mirror_config")
+        && mirror.get("target_ids").and_then(Json::as_array).map_or(0, Vec::len) != 1
+    {
+        let why = "must name one backend server group: a request has one copy";
+        return Err(ElbFault::attribute(MIRROR_TARGETS, why));
+    }
+    table("cors_config").map_or(Ok(()), cors::check)
+}
+
+/// The group that gets copies of its requests.
+pub(in crate::control::elb) fn mirror(policy: &ElbObject) -> Option<&str> {
+    let mirror = policy.table("redirect_pools_extend_config")?.get("traffic_mirror_config")?;
+    mirror.get("target_ids")?.get(0)?.as_str()
+}
+
+/// The groups that it leads to, by requests or by copies of them.
 pub(in crate::control::elb) fn pools(policy: &ElbObject) -> Vec<&str> {
+    targets(policy).into_iter().chain(mirror(policy)).collect()
+}
+
+/// The groups that its requests go to.
+fn targets(policy: &ElbObject) -> Vec<&str> {
     let one = policy.text("redirect_pool_id");
     if !one.is_empty() {
         return vec![one];
@@ -221,13 +255,16 @@ pub(in crate::control::elb) fn check(objects: &ElbObjects, policy: &ElbObject) -
     if policy.text("action") == TO_LISTENER {
         return check_redirect(objects, listener, policy);
     }
-    for pool in pools(policy) {
+    for pool in targets(policy) {
         let name = if policy.text("redirect_pool_id").is_empty() {
             "redirect_pools_config"
         } else {
             "redirect_pool_id"
         };
         pairs::check(objects, listener, (name, pool))?;
+    }
+    if let Some(pool) = mirror(policy) {
+        pairs::check(objects, listener, (MIRROR_TARGETS, pool))?;
     }
     check_headers(objects, listener, policy)
 }

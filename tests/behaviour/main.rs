@@ -39,6 +39,7 @@ mod drain;
 mod early_response;
 mod elb_api;
 mod elb_extended;
+mod elb_master_slave;
 mod elb_policies;
 mod elb_relayed;
 mod elb_security;

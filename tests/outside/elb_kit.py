@@ -62,15 +62,18 @@ class Backend(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
+        self.server.asked.append((self.command, self.path))
         headers = {name.lower(): value for name, value in self.headers.items()}
         content = json.dumps({"name": self.server.word, "path": self.path, "headers": headers}).encode()
         self.send_response(self.server.health if self.path == "/health" else 200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(content)
+            # A probe is satisfied with the status.
+            with contextlib.suppress(ConnectionError):
+                self.wfile.write(content)
 
-    do_HEAD = do_GET
+    do_HEAD = do_OPTIONS = do_GET
 
     def log_message(self, *_):
         pass
@@ -173,7 +176,7 @@ class Site:
 
     def backend(self, word, certificate=None):
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Backend)
-        server.word, server.health, server.daemon_threads = word, 200, True
+        server.word, server.health, server.asked, server.daemon_threads = word, 200, [], True
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(self.file(f"{certificate}.crt"), self.file(f"{certificate}.key"))
@@ -181,7 +184,7 @@ class Site:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         return server
 
-    def get(self, port, path="/", host="a.example", trusts=None, shows=None, **headers):
+    def get(self, port, path="/", host="a.example", trusts=None, shows=None, method="GET", **headers):
         """A request; `trusts` names the certificate of a server of TLS, `shows` that of the client."""
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         if trusts:
@@ -193,7 +196,7 @@ class Site:
             connection.sock = context.wrap_socket(plain, server_hostname=host)
         with contextlib.closing(connection):
             fields = {name.replace("_", "-"): value for name, value in headers.items()}
-            connection.request("GET", path, headers={"Host": host, **fields})
+            connection.request(method, path, headers={"Host": host, **fields})
             return Answer(connection.getresponse())
 
     def speaks(self, port, version, trusts):
@@ -298,6 +301,17 @@ class Elb:
     def tree(self, balancer):
         request = v3.ShowLoadBalancerStatusRequest(loadbalancer_id=balancer.id)
         return self.client.show_load_balancer_status(request).statuses.loadbalancer
+
+
+def same(found, wanted):
+    assert found == wanted, f"{found!r} instead of {wanted!r}"
+
+
+def says(refused, status, code, *words):
+    """Whether a refusal has this status, this code and these words."""
+    found_status, found_code, message = refused
+    assert (found_status, found_code) == (status, code), f"{refused!r}"
+    assert all(word in message for word in words), f"{message!r} without {words!r}"
 
 
 def refusal(call):

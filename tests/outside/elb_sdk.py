@@ -13,7 +13,8 @@ import sys
 
 from huaweicloudsdkelb import v3
 
-from elb_kit import WRITER, Elb, Site, free_port, refusal
+from elb_extended import copies, master_and_slave, other_origins
+from elb_kit import WRITER, Elb, Site, free_port, refusal, same, says
 
 failed = []
 
@@ -21,16 +22,6 @@ failed = []
 def tell(case, problem=None):
     failed.extend([case] if problem else [])
     print(f"ok elb: {case}" if problem is None else f"FAILED elb: {case}: {problem}", flush=True)
-
-
-def same(found, wanted):
-    assert found == wanted, f"{found!r} instead of {wanted!r}"
-
-
-def says(refused, status, code, *words):
-    found_status, found_code, message = refused
-    assert (found_status, found_code) == (status, code), f"{refused!r}"
-    assert all(word in message for word in words), f"{message!r} without {words!r}"
 
 
 def signatures(site, elb):
@@ -451,7 +442,8 @@ def main():
                      security_policies):
             judge(case.__doc__, case, service)
         plain = judge("A service with HTTP is made.", Plain, service)
-        for case in (policies, advanced_policies, redirect_to_https, access_lists, relayed, batches_and_pages, restart, deletes):
+        for case in (policies, advanced_policies, other_origins, copies, redirect_to_https, access_lists, relayed, master_and_slave,
+                     batches_and_pages, restart, deletes):
             judge(case.__doc__, case, plain)
     finally:
         site.stop()

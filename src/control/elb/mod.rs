@@ -7,6 +7,7 @@ pub mod ids;
 pub mod index;
 pub mod keys;
 pub mod mapping;
+pub mod master_slave;
 pub mod object;
 pub mod object_set;
 mod objects;

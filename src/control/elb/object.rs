@@ -120,7 +120,15 @@ pub struct ElbObject {
     pub attributes: Map<String, Json>,
 }
 
+/// The attribute of a master-slave pool and of what is in it, which nobody sends or is given.
+pub const MASTER_SLAVE: &str = "master_slave";
+
 impl ElbObject {
+    /// Whether it is a master-slave pool or in one: all of it is made and deleted together, and nothing of it is changed.
+    pub fn is_of_master_slave(&self) -> bool {
+        self.truth(MASTER_SLAVE)
+    }
+
     /// An attribute that is a text; empty where it is null.
     pub fn text(&self, name: &str) -> &str {
         self.attributes.get(name).and_then(Json::as_str).unwrap_or_default()

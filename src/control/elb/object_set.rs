@@ -27,13 +27,24 @@ impl ElbObjects {
         self.of_kind(kind).find(|object| object.id == id)
     }
 
-    /// An object of this project.
+    /// An object of this project that stands by itself.
     ///
     /// # Errors
     /// There is none.
     pub fn of_project(&self, kind: ElbKind, id: &str, project: &str) -> Result<&ElbObject, ElbFault> {
         let found = self.find(kind, id).filter(|object| object.project == project);
-        found.ok_or_else(|| ElbFault::missing(kind.noun(), id))
+        found.filter(|object| !object.is_of_master_slave()).ok_or_else(|| ElbFault::missing(kind.noun(), id))
+    }
+
+    /// A master-slave pool of this project.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn master_slave(&self, id: &str, project: &str) -> Result<&ElbObject, ElbFault> {
+        let found = self.find(ElbKind::Pool, id).filter(|object| object.project == project);
+        found
+            .filter(|object| object.is_of_master_slave())
+            .ok_or_else(|| ElbFault::missing("master-slave backend server group", id))
     }
 
     /// What an attribute of an object names.

@@ -102,7 +102,7 @@ impl ElbObjects {
         Ok(ids)
     }
 
-    fn check_quota(&self, kind: ElbKind, more: usize) -> Result<(), ElbFault> {
+    pub(super) fn check_quota(&self, kind: ElbKind, more: usize) -> Result<(), ElbFault> {
         if self.of_kind(kind).count() + more > kind.quota() {
             let words =
                 format!("there may be {} objects of this kind, and there would be more", kind.quota());
@@ -112,7 +112,7 @@ impl ElbObjects {
     }
 
     /// A group that is made for a listener becomes its default.
-    fn settle_pool(&mut self, id: &str, now: &str) -> Result<(), ElbFault> {
+    pub(super) fn settle_pool(&mut self, id: &str, now: &str) -> Result<(), ElbFault> {
         let Some(pool) = self.find(ElbKind::Pool, id).cloned() else { return Ok(()) };
         if pool.text("listener_id").is_empty() {
             return Ok(());
@@ -261,7 +261,7 @@ impl ElbObjects {
 }
 
 /// What is sent, without the project, which may only be that of the path.
-fn of_project(sent: &Map<String, Json>, project: &str) -> Result<Map<String, Json>, ElbFault> {
+pub(super) fn of_project(sent: &Map<String, Json>, project: &str) -> Result<Map<String, Json>, ElbFault> {
     let mut sent = sent.clone();
     match sent.remove("project_id") {
         Some(named) if named != project => {

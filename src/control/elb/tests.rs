@@ -119,9 +119,11 @@ struct Ids {
 
 impl Ids {
     fn new(numbers: &mut Numbers) -> Ids {
+        // Few load balancers, so that objects of one meet.
+        let balancer = format!("lb{}", numbers.below(2));
         let mut id = |kind: &str| format!("{kind}{}", numbers.below(4));
         Ids {
-            balancer: id("lb"),
+            balancer,
             listener: id("listener"),
             pool: id("pool"),
             member: id("member"),
@@ -150,13 +152,27 @@ impl Ids {
     }
 }
 
+/// What most other objects need.
+fn beginning() -> ElbObjects {
+    let mut objects = ElbObjects::default();
+    let balancer = json!({ "availability_zone_list": [], "vip_address": "127.0.0.1" });
+    create(&mut objects, (ElbKind::LoadBalancer, ""), "lb0", balancer).unwrap();
+    let pool = json!({ "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", "loadbalancer_id": "lb0" });
+    create(&mut objects, (ElbKind::Pool, ""), "pool0", pool).unwrap();
+    let listener = json!({ "protocol": "HTTP", "protocol_port": 8_200, "loadbalancer_id": "lb0" });
+    create(&mut objects, (ElbKind::Listener, ""), "listener0", listener).unwrap();
+    objects
+}
+
 /// Tries to make, change or delete something; what does not go together is refused.
 fn step(objects: &mut ElbObjects, numbers: &mut Numbers, certificate: &Json) -> Result<(), ElbFault> {
     let ids = Ids::new(numbers);
     let now = "2026-01-02T00:00:00Z";
-    match numbers.below(19) {
+    match numbers.below(24) {
         0 => {
-            let sent = json!({ "availability_zone_list": [] });
+            // Ports are those of one load balancer.
+            let address = if ids.balancer == "lb0" { "127.0.0.1" } else { "127.0.0.2" };
+            let sent = json!({ "availability_zone_list": [], "vip_address": address });
             create(objects, (ElbKind::LoadBalancer, ""), &ids.balancer, sent)
         }
         1 => create(objects, (ElbKind::Pool, ""), &ids.pool, some_pool(&ids, numbers)),
@@ -188,16 +204,10 @@ fn step(objects: &mut ElbObjects, numbers: &mut Numbers, certificate: &Json) -> 
             let sent = json!({ "ip_list": list[numbers.below(2)] });
             create(objects, (ElbKind::IpGroup, ""), &ids.group, sent)
         }
-        15 => {
-            let sent = [
-                json!({ "ipgroup": { "ipgroup_id": ids.group, "type": numbers.one_of(&["white", "black"]) } }),
-                json!({ "ipgroup": null }),
-                json!({ "enhance_l7policy_enable": numbers.below(3) > 0 }),
-                json!({ "http2_enable": numbers.below(2) > 0 }),
-            ];
-            change(objects, (ElbKind::Listener, &ids.listener), sent[numbers.below(4)].clone())
-        }
+        15 => change(objects, (ElbKind::Listener, &ids.listener), some_change(&ids, numbers)),
         16 => create(objects, (ElbKind::SecurityPolicy, ""), &ids.security, some_security(numbers)),
+        18 => create_master_slave(objects, ids, numbers),
+        19 => delete_master_slave(objects),
         17 => change(objects, (ElbKind::SecurityPolicy, &ids.security), some_security(numbers)),
         _ => {
             let (kind, id) = ids.kinds()[numbers.below(10)];
@@ -213,6 +223,51 @@ fn some_security(numbers: &mut Numbers) -> Json {
         json!(["TLS_AES_128_GCM_SHA256", "TLS_AES_128_CCM_SHA256", "ECDHE-RSA-AES256-GCM-SHA384"]),
     ];
     json!({ "protocols": protocols[numbers.below(3)], "ciphers": ciphers[numbers.below(2)] })
+}
+
+fn some_change(ids: &Ids, numbers: &mut Numbers) -> Json {
+    let all = [
+        json!({ "ipgroup": { "ipgroup_id": ids.group, "type": numbers.one_of(&["white", "black"]) } }),
+        json!({ "ipgroup": null }),
+        json!({ "enhance_l7policy_enable": numbers.below(3) > 0 }),
+        json!({ "http2_enable": numbers.below(2) > 0 }),
+        json!({ "security_policy_id": ids.security }),
+        json!({ "security_policy_id": null }),
+    ];
+    all[numbers.below(6)].clone()
+}
+
+/// Makes one, for a listener that leads nowhere if there is such a one.
+fn create_master_slave(objects: &mut ElbObjects, ids: Ids, numbers: &mut Numbers) -> Result<(), ElbFault> {
+    let is_free = |one: &&ElbObject| {
+        one.text("default_pool_id").is_empty() && ["TCP", "TLS", "UDP"].contains(&one.text("protocol"))
+    };
+    let listener = objects.of_kind(ElbKind::Listener).find(is_free).cloned();
+    let sent = some_master_slave(listener.as_ref(), &ids.balancer, numbers);
+    let creation = ElbCreation { project: "p", id: ids.pool, now: "2026-01-02T00:00:00Z" };
+    objects.create_master_slave(&object(sent), &creation)
+}
+
+fn delete_master_slave(objects: &mut ElbObjects) -> Result<(), ElbFault> {
+    let found = objects.of_kind(ElbKind::Pool).find(|pool| pool.is_of_master_slave());
+    let id = found.map(|pool| pool.id.clone()).unwrap_or_default();
+    objects.delete_master_slave(&id, "2026-01-02T00:00:00Z")
+}
+
+/// One for this listener, if there is one.
+fn some_master_slave(listener: Option<&ElbObject>, balancer: &str, numbers: &mut Numbers) -> Json {
+    let any = numbers.one_of(&["TCP", "TLS", "UDP", "QUIC"]);
+    let protocol = listener.map_or(any, |listener| listener.text("protocol"));
+    let kind = if ["UDP", "QUIC"].contains(&protocol) { "UDP_CONNECT" } else { "TCP" };
+    json!({
+        "protocol": protocol, "lb_algorithm": "ROUND_ROBIN", "listener_id": listener.map(|listener| &listener.id),
+        "loadbalancer_id": listener.map_or(balancer, |listener| listener.text("loadbalancer_id")),
+        "members": [
+            { "address": "127.0.0.1", "protocol_port": 80, "role": "slave" },
+            { "address": "::1", "protocol_port": 81, "role": numbers.one_of(&["master", "master", "slave"]) },
+        ],
+        "healthmonitor": { "type": kind, "delay": 5, "timeout": 3, "max_retries": 2 },
+    })
 }
 
 fn change(objects: &mut ElbObjects, (kind, id): (ElbKind, &str), sent: Json) -> Result<(), ElbFault> {
@@ -284,11 +339,14 @@ fn some_policy(ids: &Ids, numbers: &mut Numbers) -> Json {
             },
         }),
     };
-    if sent["action"] == "REDIRECT_TO_POOL" && numbers.below(2) == 0 {
-        let copies = json!({ "target_ids": [format!("pool{}", numbers.below(4))], "mirror_request_body_enable": numbers.below(2) == 0 });
+    if sent["action"] == "REDIRECT_TO_POOL" && numbers.below(3) == 0 {
+        let copies = json!({ "target_ids": [ids.pool], "mirror_request_body_enable": numbers.below(2) == 0 });
         sent["redirect_pools_extend_config"]["traffic_mirror_config"] = copies;
+    }
+    if sent["action"] == "REDIRECT_TO_POOL" && numbers.below(3) > 0 {
         sent["redirect_pools_extend_config"]["cors_config"] = json!({
-            "allow_origin": [numbers.one_of(&["*", "https://*.a.example:8443"])], "allow_headers": ["X-A", "*"], "max_age": -1,
+            "allow_origin": [numbers.one_of(&["*", "https://*.a.example:8443"])], "allow_headers": ["X-A", "*"],
+            "max_age": -1,
         });
     }
     sent["listener_id"] = Json::from(ids.listener.as_str());
@@ -322,9 +380,9 @@ fn whatever_is_made_and_deleted_the_configuration_is_accepted() {
     let mut numbers = Numbers(7);
     let (mut taken, mut most) = (0, 0);
     // What has to come up at all.
-    let mut unseen = vec!["[[tls_policy]]", "{ cors = ", "{ mirror = "];
-    for _ in 0..25 {
-        let mut objects = ElbObjects::default();
+    let mut unseen = vec!["[[tls_policy]]", "{ cors = ", "{ mirror = ", "role = \"standby\""];
+    for _ in 0..50 {
+        let mut objects = beginning();
         for _ in 0..200 {
             let mut next = objects.clone();
             let is_new = |one: &ElbObject| objects.find(one.kind, &one.id).is_none();

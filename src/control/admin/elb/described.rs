@@ -13,6 +13,7 @@ use crate::control::elb::index::of_listener;
 use crate::control::elb::mapping::names;
 use crate::control::elb::object::ElbKind;
 use crate::control::elb::object::ElbObject;
+use crate::control::elb::object::MASTER_SLAVE;
 use crate::control::elb::object_set::ElbObjects;
 use crate::control::json_reader;
 
@@ -44,6 +45,7 @@ impl<'o> Described<'o> {
 
     pub(super) fn object(&self, object: &ElbObject) -> Json {
         let mut shown = Json::Object(object.attributes.clone());
+        remove(&mut shown, MASTER_SLAVE);
         shown["id"] = Json::from(object.id.as_str());
         shown["project_id"] = Json::from(object.project.as_str());
         shown["created_at"] = Json::from(object.created_at.as_str());

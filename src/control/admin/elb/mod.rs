@@ -7,6 +7,7 @@ mod batch;
 mod call;
 mod described;
 mod ip_lists;
+mod master_slave;
 mod query;
 mod refusal;
 mod routes;

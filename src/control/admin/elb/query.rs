@@ -60,7 +60,8 @@ fn is_wanted(object: &Json, parameters: &[(String, String)]) -> bool {
     })
 }
 
-/// Attributes that are lists of references are asked for by the id, as in `loadbalancer_id` of a listener.
+/// Parts and references are asked for by what they have, as in `loadbalancer_id` of a listener, or in `healthmonitor_id` and
+/// `member_address` of a master-slave pool.
 fn has(object: &Json, name: &str, value: &str) -> bool {
     let is_it = |found: &Json| match found {
         Json::String(text) => text == value,
@@ -68,14 +69,20 @@ fn has(object: &Json, name: &str, value: &str) -> bool {
         Json::Number(number) => number.to_string() == value,
         _ => false,
     };
-    let of_list = || {
-        let list = object.get(format!("{}s", name.strip_suffix("_id")?))?.as_array()?;
-        Some(list.iter().any(|one| is_it(&one["id"])))
+    let of_parts = || {
+        let (part, key) = name.rsplit_once('_')?;
+        match object.get(part) {
+            Some(part) => Some(is_it(&part[key])),
+            None => {
+                let list = object.get(format!("{part}s"))?.as_array()?;
+                Some(list.iter().any(|one| is_it(&one[key])))
+            }
+        }
     };
     match object.get(name) {
         Some(Json::Array(list)) => list.iter().any(is_it),
         Some(found) => is_it(found),
-        None => of_list().unwrap_or(false),
+        None => of_parts().unwrap_or(false),
     }
 }
 
@@ -87,7 +94,7 @@ mod tests {
         let all = (0..5).map(|number| {
             json!({
                 "id": number.to_string(), "weight": number % 2, "up": number < 3, "name": format!("n{number}"),
-                "listeners": [{ "id": format!("l{number}") }],
+                "listeners": [{ "id": format!("l{number}") }], "monitor": { "id": format!("m{number}") },
             })
         });
         let parameters: Vec<(String, String)> =
@@ -126,6 +133,7 @@ mod tests {
             (&[("weight", "1"), ("up", "true")], "1"),
             (&[("name", "n1"), ("name", "n4")], "1,4"),
             (&[("listener_id", "l2")], "2"),
+            (&[("monitor_id", "m3")], "3"),
             (&[("other", "x")], ""),
         ] {
             assert_eq!(ids(query).unwrap().0.join(","), expected, "{query:?}");

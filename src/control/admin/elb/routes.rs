@@ -9,6 +9,7 @@ use crate::control::admin::elb::call::ElbAnswer;
 use crate::control::admin::elb::call::ElbCall;
 use crate::control::admin::elb::described;
 use crate::control::admin::elb::ip_lists;
+use crate::control::admin::elb::master_slave;
 use crate::control::admin::elb::query;
 use crate::control::admin::elb::status_tree;
 use crate::control::admin::elb::surroundings;
@@ -67,6 +68,10 @@ pub(super) fn answer(call: &ElbCall<'_>) -> ElbAnswer {
         ("POST", ["pools", pool, "members", "batch-delete"]) => batch::delete(call, pool),
         ("POST", ["pools", pool, "members", "batch-update"]) => batch::update(call, pool),
         (method, ["pools", pool, "members", id]) => one(call, method, (ElbKind::Member, Some(pool)), id),
+        ("GET", ["master-slave-pools"]) => master_slave::list(call),
+        ("POST", ["master-slave-pools"]) => master_slave::create(call),
+        ("GET", ["master-slave-pools", id]) => master_slave::show(call, id),
+        ("DELETE", ["master-slave-pools", id]) => master_slave::delete(call, id),
         ("POST", ["l7policies", "batch-update-priority"]) => batch::reorder(call),
         ("GET", ["l7policies", "rules"]) => list(call, ElbKind::Rule, None),
         ("GET", ["l7policies", policy, "rules"]) => list(call, ElbKind::Rule, Some(policy)),
@@ -95,7 +100,9 @@ fn list(call: &ElbCall<'_>, kind: ElbKind, owner: Option<&str>) -> ElbAnswer {
         objects.of_project(kind, owner, call.project)?;
     }
     let wanted = |object: &&ElbObject| {
-        object.project == call.project && owner.is_none_or(|owner| object.owner == owner)
+        object.project == call.project
+            && !object.is_of_master_slave()
+            && owner.is_none_or(|owner| object.owner == owner)
     };
     let tree = described::Described::new(call, &objects);
     let all: Vec<Json> = objects.of_kind(kind).filter(wanted).map(|object| tree.object(object)).collect();

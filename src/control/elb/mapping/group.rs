@@ -88,6 +88,9 @@ fn member_table(member: &ElbObject, tables: &mut Tables) {
     tables.key("address", names::member_address(member));
     tables.key("weight", member.number("weight"));
     tables.key("enabled", member.truth("admin_state_up"));
+    if member.text("role") == "slave" {
+        tables.key("role", "standby");
+    }
 }
 
 fn monitor_table(monitor: &ElbObject, tables: &mut Tables) {

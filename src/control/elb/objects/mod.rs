@@ -8,6 +8,7 @@ pub(super) mod ip_group;
 pub(super) mod listener;
 pub(super) mod load_balancer;
 pub(super) mod member;
+pub(super) mod master_slave;
 mod pairs;
 pub(super) mod policy;
 pub(super) mod pool;

@@ -18,6 +18,9 @@ use crate::snapshot::handed_session::HandedUpstream;
 /// Sessions in one packet: with the longest names, it stays far below what a packet may have.
 const MAX_SESSIONS: usize = 64;
 
+/// IDs of connections begun a moment ago that fit into one packet, however long they are. Older ones are hardly in use.
+const MAX_BEGINNINGS: usize = 768;
+
 /// Some sessions of one socket; the descriptors of a packet are those of the sessions that have a backend, in their order.
 #[derive(Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct CarriedSessions {
@@ -63,7 +66,7 @@ pub fn packets(handed: &HandedSessions) -> Vec<(CarriedSessions, Vec<BorrowedFd<
             lost: *lost,
             groups: Vec::new(),
             sessions: Vec::new(),
-            beginnings: Some(beginnings.clone()),
+            beginnings: Some(beginnings[beginnings.len().saturating_sub(MAX_BEGINNINGS)..].to_vec()),
         };
         return vec![(carried, vec![way.as_fd()])];
     }
@@ -186,6 +189,30 @@ mod tests {
                 packet((0, 0), std::slice::from_ref(arrived)).0
             );
         }
+    }
+
+    #[test]
+    fn many_connections_begun_a_moment_ago_fit_into_a_packet() {
+        let (own, other) = HandoverChannel::pair().unwrap();
+        let other = HandoverChannel::adopt(other.into_descriptor()).unwrap();
+        let way = UdpSocket::bind("127.0.0.1:0").unwrap().into();
+        let beginnings =
+            (0..1_024_u32).map(|number| [&[255; 16][..], &number.to_be_bytes()].concat()).collect();
+        let quic = Some(HandedQuic { way, beginnings });
+        let handed = HandedSessions { socket: u64::MAX, lost: u32::MAX, quic, ..HandedSessions::default() };
+        let mut arrived = Vec::new();
+        for (message, sockets) in packets(&handed) {
+            own.send(&FromPredecessor::Sessions(message), &sockets).unwrap();
+            let Heard::Message(FromPredecessor::Sessions(message), sockets) = other.hear().unwrap() else {
+                panic!()
+            };
+            collect(message, sockets, &mut arrived);
+        }
+        let told = &arrived[0].quic.as_ref().unwrap().beginnings;
+        assert_eq!(
+            (told.len(), &told[MAX_BEGINNINGS - 1][16..]),
+            (MAX_BEGINNINGS, &1_023_u32.to_be_bytes()[..])
+        );
     }
 
     #[test]

@@ -64,8 +64,11 @@ pub struct Bound {
     /// The address with the port that the kernel chose if the configured one was 0.
     pub address: SocketAddr,
     pub kind: TransportKind,
-    /// In the order in which they were bound, which is how the kernel numbers them.
+    /// In the order in which they were bound, which is how the kernel numbers them. Behind those, other descriptors of the first
+    /// ones may follow.
     sockets: Vec<OwnedFd>,
+    /// How many the kernel knows.
+    bound: usize,
     /// Bytes that the smallest of the queues of UDP got, where that is far less than was asked for.
     pub small_buffer: Option<usize>,
 }
@@ -169,7 +172,8 @@ impl Bound {
         dual_stack: bool,
         workers: usize,
     ) -> io::Result<Bound> {
-        let mut bound = Bound { address, kind, sockets: Vec::with_capacity(workers), small_buffer: None };
+        let sockets = Vec::with_capacity(workers);
+        let mut bound = Bound { address, kind, sockets, bound: workers, small_buffer: None };
         let of_udp = match kind {
             TransportKind::Tcp => Vec::new(),
             TransportKind::Udp => {
@@ -200,7 +204,8 @@ impl Bound {
     }
 
     /// Sockets of an address that another process has opened, and more where there are fewer than workers. Where no more
-    /// can be bound, as where another user has opened these, several workers accept on one.
+    /// can be bound, as where another user has opened these, several workers accept on one. Of QUIC, there are never more: the
+    /// kernel steers to as many as there were.
     ///
     /// # Errors
     /// No descriptor is free.
@@ -213,31 +218,33 @@ impl Bound {
             // Who had it before may have begun to refuse; without a filter there is nothing to detach.
             drop(socket2::SockRef::from(socket).detach_filter());
         }
-        let mut bound = Bound { address, kind, sockets, small_buffer: None };
-        if kind == TransportKind::Quic {
-            // The kernel steers to as many as there were, and workers beyond that would have none.
-            return Ok(bound);
-        }
-        if let Some(missing @ 1..) = workers.checked_sub(bound.sockets.len()) {
-            match Bound::beside_own(kind, address, dual_stack, missing) {
-                Ok(more) => bound.sockets.extend(more.sockets),
-                Err(_) => {
-                    let shared = bound.sockets.iter().cycle().take(missing).map(OwnedFd::try_clone);
-                    let shared = shared.collect::<io::Result<Vec<_>>>()?;
-                    bound.sockets.extend(shared);
-                }
+        let count = sockets.len();
+        let mut bound = Bound { address, kind, sockets, bound: count, small_buffer: None };
+        let Some(missing @ 1..) = workers.checked_sub(count) else { return Ok(bound) };
+        let more = match kind {
+            TransportKind::Quic => None,
+            _ => Bound::beside_own(kind, address, dual_stack, missing).ok(),
+        };
+        match more {
+            Some(more) => {
+                bound.sockets.extend(more.sockets);
+                bound.bound = workers;
+            }
+            None => {
+                let shared = bound.sockets.iter().cycle().take(missing).map(OwnedFd::try_clone);
+                let shared = shared.collect::<io::Result<Vec<_>>>()?;
+                bound.sockets.extend(shared);
             }
         }
         Ok(bound)
     }
 
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.sockets.len()
+    /// How many sockets there are, and how many descriptors of them.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.bound, self.sockets.len())
     }
 
-    /// The sockets with their indices, by which the kernel knows them; at least as many as there are workers, unless QUIC was
-    /// inherited from a process that had fewer.
+    /// A descriptor for each worker at least, with its index, by which the kernel knows the socket if there is one with it.
     pub fn into_sockets(self) -> impl Iterator<Item = (usize, OwnedFd)> {
         self.sockets.into_iter().enumerate()
     }

@@ -51,7 +51,7 @@ impl UnprovenPeer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quic::connection_id::SocketPlace;
+    use crate::quic::connection_id::EndpointPlace;
     use crate::tls::quic_keys::QuicKeys;
     use quinn_proto::ConnectionIdGenerator as _;
 
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn an_id_of_ours_shows_that_somebody_receives() {
-        let place = SocketPlace { index: 0, count: 1 };
+        let place = EndpointPlace { index: 0, sockets: 1, endpoints: 1 };
         let mut ids = ConnectionIds::new(place, 0, &QuicKeys::new(None));
         // One that it knows from another connection shows nothing.
         let (known, own) = (ids.generate_cid(), ids.generate_cid());

@@ -1,4 +1,4 @@
-//! The endpoint of one socket without its socket: datagrams and time in, datagrams out.
+//! An endpoint without its socket: datagrams and time in, datagrams out.
 
 use std::collections::BTreeSet;
 use std::collections::VecDeque;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use quinn_proto::ConnectionHandle;
+use quinn_proto::ConnectionId;
 use quinn_proto::DatagramEvent;
 use quinn_proto::EcnCodepoint;
 use quinn_proto::Endpoint;
@@ -15,6 +16,7 @@ use quinn_proto::Transmit;
 use quinn_proto::VarInt;
 
 use crate::net::udp::handed::Handed;
+use crate::quic::addressee::Addressee;
 use crate::quic::admission::Admission;
 use crate::quic::admission::Admit;
 use crate::quic::admission::Newcomer;
@@ -77,16 +79,6 @@ pub(super) struct EndpointCore {
     pub(super) counters: EndpointCounters,
 }
 
-/// Whom a datagram is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Addressee {
-    Own,
-    /// The worker of the socket with this index.
-    Worker(u32),
-    /// The process that had our socket before.
-    Predecessor,
-}
-
 /// Whether everything has left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flushed {
@@ -143,15 +135,12 @@ impl EndpointCore {
 
     /// Whom a datagram is for.
     pub(super) fn addressee(&self, datagram: &[u8], now: Instant) -> Addressee {
-        let Some(owner) = self.ids.owner_of_datagram(datagram) else {
-            let has_begun = self.predecessor.as_ref().is_some_and(|known| known.has_begun(datagram, now));
-            return if has_begun { Addressee::Predecessor } else { Addressee::Own };
-        };
-        if owner.index != self.ids.place().index {
-            return Addressee::Worker(owner.index);
-        }
-        let is_old = owner.generation != self.ids.generation() && self.predecessor.is_some();
-        if is_old { Addressee::Predecessor } else { Addressee::Own }
+        Addressee::of(datagram, now, &self.ids, self.predecessor.as_ref())
+    }
+
+    /// Remembers a client that begins at another endpoint.
+    pub(super) fn note_beginning(&mut self, now: Instant, id: ConnectionId) {
+        self.beginnings.note_passed_on(now, id);
     }
 
     /// Whether the process before still has connections.
@@ -182,7 +171,7 @@ impl EndpointCore {
         self.beginnings.current(now)
     }
 
-    /// Takes a datagram that is for this socket. What follows is sent by [`EndpointCore::flush`], save answers to clients
+    /// Takes a datagram that is for this endpoint. What follows is sent by [`EndpointCore::flush`], save answers to clients
     /// that have no connection.
     pub(super) fn receive(&mut self, now: Instant, datagram: ReceivedDatagram, sink: &mut impl PacketSink) {
         self.counters.received_datagrams += 1;

@@ -1,4 +1,5 @@
-//! The endpoint of one socket of a worker: receives, lets time pass, and sends.
+//! The endpoint of a worker at one port: receives, lets time pass, and sends. One without a socket of its own sends by that of
+//! another worker, and gets from the others what is its own.
 
 use std::cell::Cell;
 use std::cell::RefCell;
@@ -30,14 +31,17 @@ use crate::net::wake::WakerSlot;
 use crate::net::wake::Wakeups;
 use crate::net::wake::YieldToKernel;
 use crate::net::work_budget::WorkBudget;
+use crate::quic::addressee::Addressee;
 use crate::quic::admission::Admit;
 use crate::quic::connection_id::ConnectionIds;
-use crate::quic::core::Addressee;
+use crate::quic::connection_id::EndpointPlace;
 use crate::quic::core::EndpointCore;
 use crate::quic::core::Flushed;
 use crate::quic::counters::EndpointCounters;
+use crate::quic::forwarding::OnwardDatagrams;
 use crate::quic::forwarding::ReceivedDatagram;
 use crate::quic::forwarding::SteeredGroup;
+use crate::quic::forwarding::WithoutSocket;
 use crate::quic::outgoing::PacketSink;
 use crate::quic::outgoing::Taken;
 use crate::quic::settings::ServerOffer;
@@ -52,7 +56,7 @@ const GRANULARITY: Duration = Duration::from_millis(1);
 
 /// What an endpoint is made of.
 pub struct EndpointParts {
-    /// One that cuts nothing into fragments, see [`ListeningUdp::without_fragments`].
+    /// One that cuts nothing into fragments, see [`ListeningUdp::without_fragments`]. Another worker's, where the place has none.
     pub socket: ListeningUdp,
     pub ids: ConnectionIds,
     pub keys: Arc<QuicKeys>,
@@ -76,7 +80,9 @@ struct EndpointTasks {
     socket: ListeningUdp,
     core: RefCell<EndpointCore>,
     group: SteeredGroup,
-    index: u32,
+    place: EndpointPlace,
+    /// Others are to receive for us.
+    without_socket: Cell<Option<WithoutSocket>>,
     handshakes: WorkBudget,
     arena: Rc<RefCell<ReceiveArena>>,
     alarm: Alarm,
@@ -103,14 +109,16 @@ impl QuicEndpoint {
     /// # Errors
     /// No descriptor is left.
     pub fn start(parts: EndpointParts) -> io::Result<QuicEndpoint> {
-        let index = parts.ids.place().index;
-        let wakeups = parts.group.listen(index)?;
+        let place = parts.ids.place();
+        let wakeups = parts.group.listen(place.index)?;
+        let without_socket = (!place.has_socket()).then(|| parts.group.join_without_socket());
         let core = EndpointCore::new(parts.ids, &parts.keys, parts.offer, parts.admit);
         let tasks = Rc::new(EndpointTasks {
             socket: parts.socket,
             core: RefCell::new(core),
             group: parts.group,
-            index,
+            place,
+            without_socket: Cell::new(without_socket),
             handshakes: parts.handshakes,
             arena: parts.arena,
             alarm: Alarm::new()?,
@@ -120,7 +128,9 @@ impl QuicEndpoint {
             stops: Default::default(),
         });
         let (receiving, sending) = (YieldToKernel::new()?, YieldToKernel::new()?);
-        task::spawn(receive(Rc::clone(&tasks), receiving));
+        if place.has_socket() {
+            task::spawn(receive(Rc::clone(&tasks), receiving));
+        }
         task::spawn(receive_forwarded(Rc::clone(&tasks), wakeups));
         task::spawn(accept(Rc::clone(&tasks)));
         task::spawn(pass_time(Rc::clone(&tasks)));
@@ -169,9 +179,15 @@ impl QuicEndpoint {
         Ok(())
     }
 
-    /// Whether the process before still has connections, of which it hears by us.
-    pub fn has_predecessor(&self) -> bool {
-        self.tasks.core.borrow().has_predecessor()
+    /// Whether it receives, on a socket of its own.
+    pub fn has_socket(&self) -> bool {
+        self.tasks.place.has_socket()
+    }
+
+    /// Whether others still have connections of which they hear by us: the process before, or workers without a socket.
+    pub fn is_needed(&self) -> bool {
+        let has_predecessor = self.tasks.core.borrow().has_predecessor();
+        has_predecessor || self.has_socket() && self.tasks.group.has_some_without_socket()
     }
 
     /// What tells the socket from all others of the host, whichever process has it.
@@ -199,7 +215,8 @@ impl QuicEndpoint {
 
     /// Datagrams that found the queue of the socket full, since it is there; modulo 2^32.
     pub fn dropped(&self) -> u32 {
-        self.tasks.socket.dropped()
+        // Whose socket it is counts them.
+        if self.has_socket() { self.tasks.socket.dropped() } else { 0 }
     }
 
     /// What was counted so far.
@@ -217,6 +234,7 @@ impl QuicEndpoint {
             core.begin_drain();
             core.close_all(code, reason, instant_now());
         }
+        drop(tasks.without_socket.take());
         loop {
             match tasks.flush() {
                 Flushed::All => return,
@@ -247,6 +265,7 @@ impl Drop for QuicEndpoint {
         tasks.core.borrow_mut().close_all(0, b"", instant_now());
         while tasks.flush() == Flushed::More {}
         tasks.is_stopped.set(true);
+        drop(tasks.without_socket.take());
         tasks.stops.iter().for_each(WakerSlot::wake);
         let core = tasks.core.borrow();
         core.work.driver.wake();
@@ -277,26 +296,31 @@ impl EndpointTasks {
         let now = instant_now();
         for piece in (0..received).filter_map(|index| arena.get(index)) {
             let Some(peer) = piece.peer else { continue };
+            // What came in one piece is of one client.
+            let mut others = self.group.forwarding();
             for bytes in piece.datagrams.each() {
                 // Memory of its own for each: what a task has not read yet holds no more than its datagram.
                 let bytes = BytesMut::from(bytes);
                 let (local, ecn) = (piece.local, piece.datagrams.ecn);
-                self.take(ReceivedDatagram { bytes, peer, local, ecn }, now);
+                self.take(ReceivedDatagram { bytes, peer, local, ecn }, now, &mut others);
             }
         }
         Ok(())
     }
 
-    fn take(&self, datagram: ReceivedDatagram, now: Instant) {
+    fn take(&self, datagram: ReceivedDatagram, now: Instant, others: &mut OnwardDatagrams<'_>) {
         let mut core = self.core.borrow_mut();
-        match core.addressee(&datagram.bytes, now) {
-            Addressee::Own => core.receive(now, datagram, &mut SocketSink(&self.socket)),
-            Addressee::Predecessor => core.hand_back(now, datagram, &mut SocketSink(&self.socket)),
-            Addressee::Worker(index) => {
-                let is_forwarded = self.group.forward(index, datagram);
-                core.counters.forwarded += u64::from(is_forwarded);
-                core.counters.lost_forwarding += u64::from(!is_forwarded);
-            }
+        let (index, first_id) = match core.addressee(&datagram.bytes, now) {
+            Addressee::Own => return core.receive(now, datagram, &mut SocketSink(&self.socket)),
+            Addressee::Predecessor => return core.hand_back(now, datagram, &mut SocketSink(&self.socket)),
+            Addressee::Endpoint(index) => (index, None),
+            Addressee::Beginning(index, id) => (index, Some(id)),
+        };
+        let is_forwarded = others.forward(index, datagram);
+        core.counters.forwarded += u64::from(is_forwarded);
+        core.counters.lost_forwarding += u64::from(!is_forwarded);
+        if let Some(id) = first_id.filter(|_| is_forwarded) {
+            core.note_beginning(now, id);
         }
     }
 
@@ -305,7 +329,7 @@ impl EndpointTasks {
         let mut core = self.core.borrow_mut();
         match core.addressee(&datagram.bytes, now) {
             Addressee::Predecessor => core.hand_back(now, datagram, &mut SocketSink(&self.socket)),
-            Addressee::Own | Addressee::Worker(_) => {
+            Addressee::Own | Addressee::Endpoint(_) | Addressee::Beginning(..) => {
                 core.receive(now, datagram, &mut SocketSink(&self.socket))
             }
         }
@@ -390,7 +414,8 @@ async fn receive_handed(tasks: Rc<EndpointTasks>, mut handed: HandedReceiver) {
         loop {
             match handed.receive() {
                 Ok(Some(HandedDatagram { bytes, peer, local, ecn })) => {
-                    tasks.take(ReceivedDatagram { bytes: BytesMut::from(bytes), peer, local, ecn }, now);
+                    let datagram = ReceivedDatagram { bytes: BytesMut::from(bytes), peer, local, ecn };
+                    tasks.take(datagram, now, &mut tasks.group.forwarding());
                 }
                 Ok(None) => break,
                 Err(_) => return,
@@ -402,7 +427,7 @@ async fn receive_handed(tasks: Rc<EndpointTasks>, mut handed: HandedReceiver) {
 async fn receive_forwarded(tasks: Rc<EndpointTasks>, wakeups: Wakeups) {
     while let Some(Ok(_)) = tasks.unless_stopped(FORWARDED, wakeups.next()).await {
         let now = instant_now();
-        while let Some(datagram) = tasks.group.take(tasks.index) {
+        while let Some(datagram) = tasks.group.take(tasks.place.index) {
             tasks.take_forwarded(datagram, now);
         }
     }

@@ -4,6 +4,7 @@
 //! ([`endpoint`]), and what a connection and its streams are to a task ([`connection`], [`streams`]). Which worker has a
 //! connection is said by its ids ([`connection_id`]), so that the kernel can steer by them.
 
+mod addressee;
 pub mod admission;
 mod amplification;
 pub mod connection;

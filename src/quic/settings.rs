@@ -157,7 +157,7 @@ mod tests {
     use quinn_proto::crypto::rustls::QuicClientConfig;
 
     use super::*;
-    use crate::quic::connection_id::SocketPlace;
+    use crate::quic::connection_id::EndpointPlace;
     use crate::tls::quic::kit;
 
     #[test]
@@ -184,7 +184,7 @@ mod tests {
         }
         // The same version and suites on the other side.
         assert!(QuicClientConfig::try_from(kit::client(kit::ALPN, true)).is_ok());
-        let ids = ConnectionIds::new(SocketPlace { index: 0, count: 1 }, 0, &keys);
+        let ids = ConnectionIds::new(EndpointPlace { index: 0, sockets: 1, endpoints: 1 }, 0, &keys);
         assert!(format!("{:?}", endpoint_config(&ids, &keys)).contains("supported_versions: [1]"));
     }
 }

@@ -259,8 +259,8 @@ impl SocketInbox {
             self.datagrams.get().map(|service| service.give_away(&numbers.iter().copied().collect()));
         let own = self.sockets.iter().filter(|(number, _)| numbers.contains(number));
         let of_quic = own.filter_map(|(_, socket)| match &socket.service {
-            SocketService::Quic(quic) => self.left_quic(quic),
-            SocketService::Stream(_) | SocketService::Datagram(_) => None,
+            SocketService::Quic(quic) if quic.is_own() => self.left_quic(quic),
+            SocketService::Quic(_) | SocketService::Stream(_) | SocketService::Datagram(_) => None,
         });
         for handed in of_datagrams.into_iter().flatten().chain(of_quic) {
             // Whoever asked has not waited for it.
@@ -303,7 +303,7 @@ impl SocketInbox {
     }
 
     fn lend(&self, borrower: &Sender<LentSocket>) {
-        for (number, socket) in &self.sockets {
+        for (number, socket) in self.sockets.iter().filter(|(_, socket)| socket.is_own()) {
             // Without a free descriptor, the borrower finds that one is missing.
             if let Ok(lent) = socket.lend() {
                 drop(borrower.send(LentSocket { number: *number, index: socket.index, socket: lent }));
@@ -321,11 +321,11 @@ impl SocketInbox {
     }
 }
 
-/// Waits until processes before have no connections of QUIC any more.
-pub(super) async fn outlive_predecessors(quic: &QuicSockets, worker: &Worker) {
+/// Waits until nobody has connections of QUIC any more who hears by sockets of this worker.
+pub(super) async fn outlive_others(quic: &QuicSockets, worker: &Worker) {
     let sockets = quic.borrow().clone();
     for socket in sockets {
-        socket.outlive_predecessor(worker).await;
+        socket.outlive_others(worker).await;
     }
 }
 
@@ -368,6 +368,11 @@ impl WorkerSocket {
             }
             SocketService::Quic(socket) => close_later(Rc::clone(socket), quic, worker),
         }
+    }
+
+    /// Whether no other worker has the same one to receive on.
+    fn is_own(&self) -> bool {
+        !matches!(&self.service, SocketService::Quic(socket) if !socket.is_own())
     }
 
     /// Another descriptor of the socket, for a process that is to receive on it.

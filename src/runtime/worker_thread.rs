@@ -173,7 +173,7 @@ fn work(mut spec: WorkerSpec, events: &Sender<RuntimeEvent>) -> Result<(), Runti
         });
         drop(events.send(RuntimeEvent::Ready(ready)));
         turn_until_drained(&worker).await;
-        socket_inbox::outlive_predecessors(&quic, &worker).await;
+        socket_inbox::outlive_others(&quic, &worker).await;
         socket_inbox::end_all(&quic, &worker).await;
         worker.tick();
         // Sockets are closed by the ring, in the next turn of the loop. Without it, a successor would

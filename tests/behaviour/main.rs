@@ -78,6 +78,7 @@ mod http3_alt_svc;
 mod http3_connections;
 mod http3_delivery;
 mod http3_faults;
+mod http3_hand_over;
 mod http3_lifetime;
 mod http3_limits;
 mod http3_metrics;

@@ -42,7 +42,8 @@ pub struct NewSocket {
     /// The one that clients connect to.
     pub port: u16,
     pub socket: OwnedFd,
-    /// Which of the sockets of its address it is, for the kernel, too.
+    /// Which of the sockets of its address it is, for the kernel, too; beyond the last of those, one that another worker
+    /// receives on.
     pub index: usize,
     /// Those of another process, if it is a socket of UDP.
     pub sessions: Option<HandedSessions>,
@@ -235,10 +236,10 @@ impl Sockets {
         };
         let bound = bound.map_err(refused)?;
         warn_of_small_buffer(&wanted.listener.name, &bound);
-        warn_of_few_sockets(wanted, &bound, at_hand.workers);
         let group = match wanted.kind {
             TransportKind::Quic => {
-                let group = SteeredGroup::new(bound.count() as u32).map_err(refused)?;
+                let (sockets, workers) = bound.counts();
+                let group = SteeredGroup::new(sockets as u32, workers as u32).map_err(refused)?;
                 Some((group, GroupHold::default()))
             }
             TransportKind::Tcp | TransportKind::Udp => None,
@@ -467,19 +468,6 @@ fn warn_of_small_buffer(listener: &str, bound: &Bound) {
              raise sysctl net.core.rmem_max and net.core.wmem_max to {BUFFER_BYTES}, or grant CAP_NET_ADMIN",
             bytes / 1024,
             BUFFER_BYTES / 1024
-        ));
-    }
-}
-
-/// Tells the operator that workers have no socket of QUIC, and how to help.
-fn warn_of_few_sockets(wanted: &WantedSockets<'_>, bound: &Bound, workers: usize) {
-    if wanted.kind == TransportKind::Quic && bound.count() < workers {
-        log_line(&format!(
-            "warning: listener \"{}\" serves HTTP/3 at {} by {} of {workers} workers, as many as there were when it was bound: \
-             restart instead of upgrading to let all of them",
-            wanted.listener.name,
-            bound.address,
-            bound.count()
         ));
     }
 }

@@ -16,7 +16,6 @@ use crate::net::udp::listening::ListeningUdp;
 use crate::net::udp::receive::ReceiveArena;
 use crate::proto::h3::fault::ErrorCode;
 use crate::quic::connection_id::ConnectionIds;
-use crate::quic::connection_id::SocketPlace;
 use crate::quic::endpoint::EndpointParts;
 use crate::quic::endpoint::QuicEndpoint;
 use crate::quic::forwarding::SteeredGroup;
@@ -48,9 +47,9 @@ pub struct QuicSocket {
 
 /// Where a socket stands.
 pub struct QuicSocketPlace {
-    /// Which of the sockets of its address it is.
+    /// Which of those of its address it is.
     pub index: usize,
-    /// All of them.
+    /// All of them. With more workers than sockets, the last ones are other descriptors of the first ones.
     pub group: SteeredGroup,
     /// What keeps all of them open.
     pub hold: GroupHold,
@@ -75,7 +74,7 @@ impl QuicSocket {
         let snapshot = worker.snapshot();
         let terms = snapshot.listener(at.listener).and_then(|listener| listener.http()?.quic.as_ref());
         let terms = terms.ok_or_else(no_http3)?;
-        let place = SocketPlace { index: at.index as u32, count: at.group.count() };
+        let place = at.group.place(at.index as u32);
         let accepting = QuicAccepting::new(at.listener, at.port, worker);
         let (offering, admitting) = (Rc::clone(&accepting), Rc::clone(&accepting));
         let endpoint = QuicEndpoint::start(EndpointParts {
@@ -111,6 +110,11 @@ impl QuicSocket {
         if let Some(listener) = snapshot.listener(self.accepting.listener.get()) {
             self.counts.tell(&self.endpoint, listener, worker.index);
         }
+    }
+
+    /// Whether it is received on here; otherwise it is another worker's, and only sent by.
+    pub fn is_own(&self) -> bool {
+        self.endpoint.has_socket()
     }
 
     /// Another descriptor of the socket, for a process that is to receive on it.
@@ -186,11 +190,11 @@ impl QuicSocket {
         true
     }
 
-    /// Waits until the process before has no connections any more: what comes for them, comes through us, also where another process
-    /// receives already.
-    pub async fn outlive_predecessor(&self, worker: &Worker) {
+    /// Waits until neither the process before nor workers without a socket have connections any more: what comes for them, comes
+    /// through us, also where another process receives already.
+    pub async fn outlive_others(&self, worker: &Worker) {
         let deadline = worker.timers.deadline();
-        while self.endpoint.has_predecessor() {
+        while self.endpoint.is_needed() {
             deadline.set(LOOK_INTERVAL);
             drop(deadline.guard(pin!(std::future::pending::<()>())).await);
         }

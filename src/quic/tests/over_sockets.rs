@@ -1,6 +1,8 @@
 use std::cell::Cell;
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +23,6 @@ use crate::quic::admission::Admission;
 use crate::quic::admission::Admit;
 use crate::quic::connection::QuicConnection;
 use crate::quic::connection_id::ConnectionIds;
-use crate::quic::connection_id::SocketPlace;
 use crate::quic::end::QuicEnd;
 use crate::quic::endpoint::EndpointParts;
 use crate::quic::endpoint::QuicEndpoint;
@@ -54,15 +55,15 @@ async fn sleep(time: Duration) {
 }
 
 fn endpoint(
-    bound: BoundUdp,
-    place: SocketPlace,
+    socket: OwnedFd,
+    ids: ConnectionIds,
     (group, keys): (&SteeredGroup, &Arc<QuicKeys>),
     admit: Admit,
 ) -> QuicEndpoint {
     let server = QuicServer::new(kit::server(None), keys, QuicLimits::default()).unwrap();
     let parts = EndpointParts {
-        socket: ListeningUdp::new(bound.socket).unwrap().without_fragments().unwrap(),
-        ids: ConnectionIds::new(place, 0, keys),
+        socket: ListeningUdp::new(socket).unwrap().without_fragments().unwrap(),
+        ids,
         keys: Arc::clone(keys),
         offer: Box::new(move || Some(server.clone())),
         group: group.clone(),
@@ -75,17 +76,39 @@ fn endpoint(
 
 /// The endpoints of sockets that share a port.
 fn endpoints(bound: Vec<BoundUdp>) -> Vec<QuicEndpoint> {
-    let count = bound.len() as u32;
-    let (group, keys) = (SteeredGroup::new(count).unwrap(), Arc::new(QuicKeys::new(None)));
-    let places = (0..).map(|index| SocketPlace { index, count });
-    let numbered = bound.into_iter().zip(places);
-    numbered.map(|(bound, place)| endpoint(bound, place, (&group, &keys), echoing(&spawn()))).collect()
+    let count = bound.len();
+    endpoints_of_workers(bound, count)
+}
+
+/// The same, where the last of so many have no socket of their own.
+fn endpoints_of_workers(bound: Vec<BoundUdp>, workers: usize) -> Vec<QuicEndpoint> {
+    let sockets = bound.into_iter().map(|bound| bound.socket).collect();
+    endpoints_of_process(sockets, workers, 0, &Arc::new(QuicKeys::new(None)))
+}
+
+fn endpoints_of_process(
+    mut sockets: Vec<OwnedFd>,
+    workers: usize,
+    generation: u8,
+    keys: &Arc<QuicKeys>,
+) -> Vec<QuicEndpoint> {
+    let group = SteeredGroup::new(sockets.len() as u32, workers as u32).unwrap();
+    let shared: Vec<_> = sockets.iter().cycle().take(workers - sockets.len()).collect();
+    let shared: Vec<_> = shared.into_iter().map(|socket| socket.try_clone().unwrap()).collect();
+    sockets.extend(shared);
+    let numbered = sockets.into_iter().zip(0..);
+    let start = |(socket, index)| {
+        let ids = ConnectionIds::new(group.place(index), generation, keys);
+        endpoint(socket, ids, (&group, keys), echoing(&spawn()))
+    };
+    numbered.map(start).collect()
 }
 
 fn client_endpoint() -> QuicEndpoint {
-    let (group, keys) = (SteeredGroup::new(1).unwrap(), Arc::new(QuicKeys::new(None)));
+    let (group, keys) = (SteeredGroup::new(1, 1).unwrap(), Arc::new(QuicKeys::new(None)));
     let bound = BoundUdp::new("127.0.0.1:0".parse().unwrap(), false, SharedPort::No).unwrap();
-    endpoint(bound, SocketPlace { index: 0, count: 1 }, (&group, &keys), Box::new(|_| Admission::Ignore))
+    let ids = ConnectionIds::new(group.place(0), 0, &keys);
+    endpoint(bound.socket, ids, (&group, &keys), Box::new(|_| Admission::Ignore))
 }
 
 async fn connected(from: &QuicEndpoint, to: SocketAddr) -> QuicConnection {
@@ -211,6 +234,87 @@ fn workers_hand_each_other_what_is_not_theirs() {
         let forwarded: u64 = server.iter().map(|endpoint| endpoint.counters().forwarded).sum();
         assert!(forwarded > 0);
         assert_eq!(server.iter().map(|endpoint| endpoint.counters().accepted).sum::<u64>(), 1);
+    });
+}
+
+#[test]
+fn workers_without_a_socket_have_connections_too() {
+    on_both_drivers(|| async {
+        let bound = bind_group("127.0.0.1:0".parse().unwrap(), false, 2).unwrap();
+        let server = endpoints_of_workers(bound, 5);
+        let client = client_endpoint();
+        let mut connections = Vec::new();
+        for _ in 0..40 {
+            let connection = connected(&client, server[0].address()).await;
+            ask_for_echo(&connection, 2, 20_000, &spawn()).await;
+            connections.push(connection);
+        }
+        // Content beyond what may be on its way at a time.
+        ask_for_echo(&connections[39], 1, 5_000_000, &spawn()).await;
+        let accepted: Vec<_> = server.iter().map(|endpoint| endpoint.counters().accepted).collect();
+        assert!(accepted.iter().all(|accepted| *accepted > 0), "{accepted:?}");
+        assert_eq!(accepted.iter().sum::<u64>(), 40, "each has begun once");
+        let counters: Vec<_> = server.iter().map(QuicEndpoint::counters).collect();
+        assert!(counters.iter().all(|counters| counters.lost_forwarding == 0), "{counters:?}");
+        // Who has no socket counts nothing for it.
+        assert_eq!(server.iter().filter(|endpoint| endpoint.has_socket()).count(), 2);
+        assert!(server[2..].iter().all(|endpoint| endpoint.counters().forwarded == 0));
+    });
+}
+
+#[test]
+fn connections_of_the_process_before_are_heard_whichever_worker_has_them() {
+    on_both_drivers(|| async {
+        let keys = Arc::new(QuicKeys::new(None));
+        let bound = bind_group("127.0.0.1:0".parse().unwrap(), false, 2).unwrap();
+        let sockets: Vec<_> = bound.into_iter().map(|bound| bound.socket).collect();
+        let lent = sockets.iter().map(|socket| socket.try_clone().unwrap()).collect();
+        let old = endpoints_of_process(sockets, 3, 0, &keys);
+        let client = client_endpoint();
+        let mut connections = Vec::new();
+        for _ in 0..20 {
+            connections.push(connected(&client, old[0].address()).await);
+        }
+        let new = endpoints_of_process(lent, 5, 1, &keys);
+        let mut told = HashSet::new();
+        for (old, new) in old.iter().zip(&new).filter(|(old, _)| old.has_socket()) {
+            let (way, beginnings) = old.hand_over().unwrap();
+            told.extend(beginnings.clone());
+            new.follow(way, beginnings).unwrap();
+        }
+        // Whichever endpoint has accepted them.
+        assert_eq!(told.len(), 20);
+        for connection in &connections {
+            ask_for_echo(connection, 2, 20_000, &spawn()).await;
+        }
+        for _ in 0..40 {
+            connections.push(connected(&client, old[0].address()).await);
+        }
+        let accepted = |endpoints: &[QuicEndpoint]| -> Vec<u64> {
+            endpoints.iter().map(|endpoint| endpoint.counters().accepted).collect()
+        };
+        assert!(old.iter().all(|endpoint| endpoint.counters().accepted > 0), "{:?}", accepted(&old));
+        assert!(new.iter().all(|endpoint| endpoint.counters().accepted > 0), "{:?}", accepted(&new));
+        let all = accepted(&old).iter().sum::<u64>() + accepted(&new).iter().sum::<u64>();
+        assert_eq!(all, 60, "each has begun once");
+    });
+}
+
+#[test]
+fn who_has_a_socket_stays_for_those_who_have_none() {
+    on_both_drivers(|| async {
+        let bound = bind_group("127.0.0.1:0".parse().unwrap(), false, 1).unwrap();
+        let mut server = endpoints_of_workers(bound, 3);
+        let is_needed =
+            |endpoints: &[QuicEndpoint]| endpoints.iter().map(QuicEndpoint::is_needed).collect::<Vec<_>>();
+        assert_eq!(is_needed(&server), [true, false, false]);
+        server[1].end(0, b"").await;
+        assert_eq!(is_needed(&server), [true, false, false]);
+        drop(server.pop());
+        assert_eq!(is_needed(&server), [false, false]);
+        // Where each has one, nobody does.
+        let each = endpoints(bind_group("127.0.0.1:0".parse().unwrap(), false, 2).unwrap());
+        assert_eq!(is_needed(&each), [false, false]);
     });
 }
 

@@ -24,7 +24,7 @@ use crate::quic::admission::Admission;
 use crate::quic::admission::Admit;
 use crate::quic::connection::QuicConnection;
 use crate::quic::connection_id::ConnectionIds;
-use crate::quic::connection_id::SocketPlace;
+use crate::quic::connection_id::EndpointPlace;
 use crate::quic::core::EndpointCore;
 use crate::quic::core::Flushed;
 use crate::quic::forwarding::ReceivedDatagram;
@@ -119,7 +119,7 @@ pub(super) fn server_core(
     limits: QuicLimits,
     admit: Admit,
 ) -> EndpointCore {
-    let ids = ConnectionIds::new(SocketPlace { index: 1, count: 3 }, 0, keys);
+    let ids = ConnectionIds::new(EndpointPlace { index: 1, sockets: 3, endpoints: 3 }, 0, keys);
     let server = QuicServer::new(tls, keys, limits);
     EndpointCore::new(ids, keys, Box::new(move || server.clone()), admit)
 }
@@ -139,7 +139,8 @@ impl Simulation {
         let keys = QuicKeys::new(Some(&[7; 32]));
         let spawned: Rc<RefCell<Vec<Task>>> = Rc::default();
         let admit = admit(&spawn_into(&spawned));
-        let ids = ConnectionIds::new(SocketPlace { index: 0, count: 1 }, 0, &QuicKeys::new(None));
+        let ids =
+            ConnectionIds::new(EndpointPlace { index: 0, sockets: 1, endpoints: 1 }, 0, &QuicKeys::new(None));
         let nobody: Admit = Box::new(|_| Admission::Ignore);
         Simulation {
             now: instant_now(),

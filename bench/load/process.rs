@@ -38,10 +38,22 @@ pub fn pin_to_cpu(cpu: usize) -> io::Result<()> {
     if cpu >= libc::CPU_SETSIZE as usize {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("there is no CPU {cpu}")));
     }
+    pin_to_cpus([cpu])
+}
+
+/// Lets the calling thread, and the threads that it starts later, run on every CPU that there is.
+pub fn unpin() -> io::Result<()> {
+    pin_to_cpus(0..libc::CPU_SETSIZE as usize)
+}
+
+/// CPUs that are not there count for nothing.
+fn pin_to_cpus(cpus: impl IntoIterator<Item = usize>) -> io::Result<()> {
     // SAFETY: a cpu_set_t is a plain bit set, for which all zeroes is the empty set.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `cpu` is below CPU_SETSIZE, so the bit lies inside the set.
-    unsafe { libc::CPU_SET(cpu, &mut set) };
+    for cpu in cpus {
+        // SAFETY: both callers give numbers below CPU_SETSIZE, so the bit lies inside the set.
+        unsafe { libc::CPU_SET(cpu, &mut set) };
+    }
     // SAFETY: the pointer and the size describe `set`, which outlives the call.
     if unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set) } < 0 {
         return Err(io::Error::last_os_error());

@@ -19,6 +19,8 @@ const RUNS: usize = 16;
 const BATCH: usize = 10;
 /// No wait is longer, so that the end of a load is seen.
 const LONGEST_WAIT: Duration = Duration::from_millis(50);
+/// The same where requests have a rate.
+const PACED_WAIT: Duration = Duration::from_micros(100);
 
 pub(crate) struct Client {
     remote: SocketAddr,
@@ -32,6 +34,10 @@ pub(crate) struct Client {
     outgoing: Vec<u8>,
     work: Work,
     pub(crate) counters: Counters,
+    /// Since when requests have a rate.
+    began: Instant,
+    /// Of those that are asked to send one, by turns.
+    next: usize,
 }
 
 impl Client {
@@ -55,6 +61,8 @@ impl Client {
             outgoing: Vec::new(),
             work,
             counters: Counters::default(),
+            began: now(),
+            next: 0,
         })
     }
 
@@ -107,15 +115,28 @@ impl Client {
             runs += 1;
         }
         let next = self.expire(now);
+        self.list_due(now);
         let idle = runs == 0 && self.listed.is_empty();
         for handle in std::mem::take(&mut self.listed) {
             self.drive(handle, now, replace)?;
         }
         if idle {
-            let until = next.map_or(LONGEST_WAIT, |next| next.saturating_duration_since(now));
-            self.datagrams.wait(until.min(LONGEST_WAIT));
+            let longest = if self.work.rate.is_some() { PACED_WAIT } else { LONGEST_WAIT };
+            let until = next.map_or(longest, |next| next.saturating_duration_since(now));
+            self.datagrams.wait(until.min(longest));
         }
         Ok(())
+    }
+
+    /// Lists as many connections as requests are due, by turns.
+    fn list_due(&mut self, now: Instant) {
+        let Some(rate) = self.work.rate else { return };
+        self.counters.due = (rate * now.saturating_duration_since(self.began).as_secs_f64()) as u64;
+        let due = self.counters.due.saturating_sub(self.counters.asked);
+        for _ in 0..due.min(self.sessions.len() as u64) {
+            self.next = (self.next + 1) % self.sessions.len();
+            self.list(ConnectionHandle(self.next));
+        }
     }
 
     fn receive(&mut self, now: Instant) -> Result<bool, String> {

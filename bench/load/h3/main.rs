@@ -2,7 +2,7 @@
 //! each connection that is idle.
 //!
 //! All run with one worker on one CPU, by turns, so that what else the host does meets all alike; the client and the origin
-//! have another CPU. Read `scenario.rs` first.
+//! have another CPU. Only the scenario `workers` lets all run on every CPU. Read `scenario.rs` first.
 
 mod client;
 mod datagrams;
@@ -16,17 +16,17 @@ use ringway_bench::measured::least_and_middle;
 use ringway_bench::options::Options;
 use ringway_bench::process;
 use ringway_bench::site::Site;
-use scenario::{Scenario, Turn};
+use scenario::{LoadTerms, Scenario, Turn};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 const USAGE: &str = "usage: bench-h3 [--ringway PATH] [--baseline PATH] [--caddy PATH] [--envoy PATH]
-                [--scenario requests|bulk|handshake|idle]... [--seconds N] [--rounds N] [--connections N] [--loss PERCENT]
-                [--proxy-cpu N] [--load-cpu N]
+                [--scenario requests|bulk|handshake|idle|workers]... [--seconds N] [--rounds N] [--connections N] [--loss PERCENT]
+                [--rate N] [--proxy-cpu N] [--load-cpu N]
 
 Without --scenario all are measured. --baseline is another program of Ringway. With --loss the client drops so much of what it
-sends and gets.";
+sends and gets. --rate is requests a second for each worker of the scenario `workers`.";
 
 struct Plan {
     programs: Programs,
@@ -38,6 +38,8 @@ struct Plan {
     connections: usize,
     /// In per cent.
     loss: f64,
+    /// Requests a second for each worker of the scenario `workers`.
+    rate: f64,
     proxy_cpu: usize,
     load_cpu: usize,
 }
@@ -77,6 +79,7 @@ fn plan() -> Result<Plan, String> {
         rounds: 5,
         connections: 2000,
         loss: 0.0,
+        rate: 8_000.0,
         proxy_cpu: 0,
         load_cpu: 1,
     };
@@ -92,6 +95,7 @@ fn plan() -> Result<Plan, String> {
             "rounds" => plan.rounds = options.value(&name)?,
             "connections" => plan.connections = options.value(&name)?,
             "loss" => plan.loss = options.value(&name)?,
+            "rate" => plan.rate = options.value(&name)?,
             "proxy-cpu" => plan.proxy_cpu = options.value(&name)?,
             "load-cpu" => plan.load_cpu = options.value(&name)?,
             _ => return Err(format!("unknown option --{name}")),
@@ -108,6 +112,9 @@ fn plan() -> Result<Plan, String> {
 
 /// Measures all proxies in one scenario, and prints a line for each.
 fn measure(plan: &Plan, scenario: Scenario, origin: &Peer, site: &Site, folder: &Path) -> Result<(), String> {
+    if scenario == Scenario::Workers {
+        return measure_workers(plan, origin, site, folder);
+    }
     let peers = plan.programs.start(origin.address, site, folder, plan.proxy_cpu)?;
     process::pin_to_cpu(plan.load_cpu).map_err(|e| format!("pinning: {e}"))?;
     if scenario == Scenario::Idle {
@@ -116,14 +123,33 @@ fn measure(plan: &Plan, scenario: Scenario, origin: &Peer, site: &Site, folder: 
     let mut turns: Vec<Vec<Turn>> = peers.iter().map(|_| Vec::new()).collect();
     for _ in 0..plan.rounds {
         for (peer, turns) in peers.iter().zip(&mut turns) {
+            let terms = LoadTerms { time: plan.time, loss: plan.loss, rate: None };
             let turn = scenario
-                .load(peer, site, plan.time, plan.loss)
+                .load(peer, site, &terms)
                 .map_err(|e| format!("{} through {}: {e}", scenario.name(), peer.process.name))?;
             turns.push(turn);
         }
     }
     for (peer, turns) in peers.iter().zip(turns) {
         report(scenario, peer, &turns);
+    }
+    Ok(())
+}
+
+/// Measures two workers beside one, each with the same share of the load.
+fn measure_workers(plan: &Plan, origin: &Peer, site: &Site, folder: &Path) -> Result<(), String> {
+    process::unpin().map_err(|e| format!("unpinning: {e}"))?;
+    let peers = plan.programs.start_workers(origin.address, site, folder)?;
+    let mut turns = [Vec::new(), Vec::new()];
+    for _ in 0..plan.rounds {
+        for ((workers, peer), turns) in peers.iter().zip(&mut turns) {
+            let rate = Some(plan.rate * f64::from(*workers));
+            let terms = LoadTerms { time: plan.time, loss: plan.loss, rate };
+            turns.push(Scenario::Workers.load(peer, site, &terms)?);
+        }
+    }
+    for ((_, peer), turns) in peers.iter().zip(turns) {
+        report(Scenario::Workers, peer, &turns);
     }
     Ok(())
 }

@@ -28,6 +28,7 @@ pub(crate) struct Programs {
 
 /// What a configuration is made for.
 struct Place<'p> {
+    workers: u32,
     listen: SocketAddr,
     origin: SocketAddr,
     site: &'p Site,
@@ -60,7 +61,7 @@ impl Programs {
     ) -> Result<Vec<Peer>, String> {
         // Who is started later inherits it.
         process::pin_to_cpu(cpu).map_err(|e| format!("pinning: {e}"))?;
-        let place = || Ok::<_, String>(Place { listen: free_address()?, origin, site, folder });
+        let place = || Ok::<_, String>(Place { workers: 1, listen: free_address()?, origin, site, folder });
         let mut peers = vec![ringway("ringway", &self.ringway, &place()?)?];
         if let Some(program) = &self.baseline {
             peers.push(ringway("before", program, &place()?)?);
@@ -73,13 +74,27 @@ impl Programs {
         }
         Ok(peers)
     }
+
+    /// Starts Ringway alone, with one worker and with two, wherever the scheduler lets them run.
+    pub(crate) fn start_workers(
+        &self,
+        origin: SocketAddr,
+        site: &Site,
+        folder: &Path,
+    ) -> Result<[(u32, Peer); 2], String> {
+        let start = |name, workers| {
+            let place = Place { workers, listen: free_address()?, origin, site, folder };
+            Ok::<_, String>((workers, ringway(name, &self.ringway, &place)?))
+        };
+        Ok([start("one", 1)?, start("two", 2)?])
+    }
 }
 
 fn ringway(name: &'static str, program: &Path, place: &Place<'_>) -> Result<Peer, String> {
-    let Place { listen, origin, site, .. } = place;
+    let Place { workers, listen, origin, site, .. } = place;
     let (chain, key) = (site.chain.display(), site.key.display());
     let text = format!(
-        "config_version = 1\n[process]\nworkers = 1\n[[certificate]]\nname = \"site\"\nchain = \"{chain}\"\nkey = \"{key}\"\n\
+        "config_version = 1\n[process]\nworkers = {workers}\n[[certificate]]\nname = \"site\"\nchain = \"{chain}\"\nkey = \"{key}\"\n\
          [[listener]]\nname = \"l\"\naddress = \"{listen}\"\nprotocol = \"https\"\nhttp3 = true\ncertificates = [\"site\"]\n\
          default_group = \"o\"\nkeepalive_requests = 1000000000\nidle_timeout = \"600s\"\n[[server_group]]\nname = \"o\"\n\
          [[server_group.backend]]\naddress = \"{origin}\"\n"
@@ -91,7 +106,7 @@ fn ringway(name: &'static str, program: &Path, place: &Place<'_>) -> Result<Peer
 }
 
 fn caddy(program: &Path, place: &Place<'_>) -> Result<Peer, String> {
-    let Place { listen, origin, site, folder } = place;
+    let Place { listen, origin, site, folder, .. } = place;
     let (chain, key, port) = (site.chain.display(), site.key.display(), listen.port());
     let text = format!(
         "{{\n admin off\n auto_https off\n log {{\n  output discard\n }}\n servers {{\n  protocols h1 h2 h3\n }}\n}}\n\

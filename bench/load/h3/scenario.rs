@@ -18,6 +18,8 @@ pub(crate) enum Scenario {
     Handshake,
     /// Silent connections; see `main.rs`.
     Idle,
+    /// As `Requests`, but so many a second that each worker is busy for a part of the time: two workers beside one.
+    Workers,
 }
 
 /// Of `Requests`.
@@ -40,9 +42,19 @@ pub(crate) struct Turn {
     pub(crate) seconds: f64,
 }
 
+/// How a proxy is loaded.
+#[derive(Clone, Copy)]
+pub(crate) struct LoadTerms {
+    pub(crate) time: Duration,
+    /// The share of datagrams that the client drops each way, in per cent.
+    pub(crate) loss: f64,
+    /// Requests a second of `Workers`.
+    pub(crate) rate: Option<f64>,
+}
+
 impl Scenario {
-    pub(crate) const ALL: [Scenario; 4] =
-        [Scenario::Requests, Scenario::Bulk, Scenario::Handshake, Scenario::Idle];
+    pub(crate) const ALL: [Scenario; 5] =
+        [Scenario::Requests, Scenario::Bulk, Scenario::Handshake, Scenario::Idle, Scenario::Workers];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -50,6 +62,7 @@ impl Scenario {
             Scenario::Bulk => "bulk",
             Scenario::Handshake => "handshake",
             Scenario::Idle => "idle",
+            Scenario::Workers => "workers",
         }
     }
 
@@ -59,7 +72,7 @@ impl Scenario {
 
     pub(crate) fn unit(self) -> &'static str {
         match self {
-            Scenario::Requests => "request",
+            Scenario::Requests | Scenario::Workers => "request",
             Scenario::Bulk => "MiB",
             Scenario::Handshake | Scenario::Idle => "connection",
         }
@@ -67,31 +80,33 @@ impl Scenario {
 
     fn connections(self) -> usize {
         match self {
-            Scenario::Requests => CONNECTIONS,
+            Scenario::Requests | Scenario::Workers => CONNECTIONS,
             Scenario::Bulk => 1,
             Scenario::Handshake | Scenario::Idle => CONCURRENT,
         }
     }
 
-    fn work(self) -> Work {
+    fn work(self, rate: Option<f64>) -> Work {
         match self {
-            Scenario::Requests => {
-                Work { request: message::get("/"), length: 128, streams: STREAMS, requests: None }
+            Scenario::Requests | Scenario::Workers => {
+                Work { request: message::get("/"), length: 128, streams: STREAMS, requests: None, rate }
             }
             Scenario::Bulk => Work {
                 request: message::get(&format!("/bytes/{LONG}")),
                 length: LONG,
                 streams: 1,
                 requests: None,
+                rate: None,
             },
             Scenario::Handshake | Scenario::Idle => one_request(),
         }
     }
 
     /// Loads a proxy for so long.
-    pub(crate) fn load(self, peer: &Peer, site: &Site, time: Duration, loss: f64) -> Result<Turn, String> {
+    pub(crate) fn load(self, peer: &Peer, site: &Site, terms: &LoadTerms) -> Result<Turn, String> {
+        let LoadTerms { time, loss, rate } = *terms;
         let replace = self == Scenario::Handshake;
-        let mut client = Client::new(peer.address, site, self.work(), loss)?;
+        let mut client = Client::new(peer.address, site, self.work(rate), loss)?;
         (0..self.connections()).try_for_each(|_| client.connect())?;
         client.run(now() + WARM_UP, replace)?;
         let (units, cpu, begin) = (self.units(&client), peer.process.cpu_ns(), now());
@@ -105,7 +120,7 @@ impl Scenario {
 
     fn units(self, client: &Client) -> f64 {
         match self {
-            Scenario::Requests => client.counters.responses as f64,
+            Scenario::Requests | Scenario::Workers => client.counters.responses as f64,
             Scenario::Bulk => client.counters.content as f64 / MIB,
             Scenario::Handshake | Scenario::Idle => client.counters.done as f64,
         }
@@ -113,7 +128,7 @@ impl Scenario {
 }
 
 fn one_request() -> Work {
-    Work { request: message::get("/"), length: 128, streams: 1, requests: Some(1) }
+    Work { request: message::get("/"), length: 128, streams: 1, requests: Some(1), rate: None }
 }
 
 /// Connections that have each had one response, and stay open. `within` is the time for 32 of them.

@@ -19,6 +19,8 @@ pub(crate) struct Work {
     pub(crate) streams: usize,
     /// Requests of each connection. None: without end.
     pub(crate) requests: Option<u64>,
+    /// Requests a second of all connections together. None: as soon as one is answered.
+    pub(crate) rate: Option<f64>,
 }
 
 /// What all connections have got so far.
@@ -30,6 +32,10 @@ pub(crate) struct Counters {
     pub(crate) content: u64,
     /// Connections that have had all their responses.
     pub(crate) done: u64,
+    /// Requests that have been sent.
+    pub(crate) asked: u64,
+    /// Requests that may have been sent by now, where there is a rate.
+    pub(crate) due: u64,
 }
 
 pub(crate) struct Session {
@@ -52,22 +58,18 @@ impl Session {
     pub(crate) fn take_events(&mut self, work: &Work, counters: &mut Counters) -> Result<(), String> {
         while let Some(event) = self.quic.poll() {
             match event {
-                Event::Connected => {
-                    self.send_settings()?;
-                    self.ask(work)?;
-                }
+                Event::Connected => self.send_settings()?,
                 Event::Stream(StreamEvent::Opened { dir: Dir::Uni }) => self.accept()?,
-                Event::Stream(StreamEvent::Readable { id }) => {
-                    self.read(id, work, counters)?;
-                    self.ask(work)?;
-                }
-                Event::Stream(StreamEvent::Available { dir: Dir::Bi }) => self.ask(work)?,
+                Event::Stream(StreamEvent::Readable { id }) => self.read(id, work, counters)?,
                 // A peer that has forgotten what was closed may answer what comes late with a reset.
                 Event::ConnectionLost { reason } if !self.closed => {
                     return Err(format!("a connection was lost: {reason}"));
                 }
                 _ => {}
             }
+        }
+        if !self.closed && !self.quic.is_handshaking() {
+            self.ask(work, counters)?;
         }
         if !self.done && self.responses.is_empty() && work.requests == Some(self.asked) {
             self.done = true;
@@ -87,9 +89,12 @@ impl Session {
         written.map(drop).map_err(|e| format!("the control stream: {e}"))
     }
 
-    /// Opens as many streams as may be open.
-    fn ask(&mut self, work: &Work) -> Result<(), String> {
+    /// Opens as many streams as may be open; where there is a rate, one at most.
+    fn ask(&mut self, work: &Work, counters: &mut Counters) -> Result<(), String> {
         while self.responses.len() < work.streams && work.requests.is_none_or(|all| self.asked < all) {
+            if work.rate.is_some() && counters.asked >= counters.due {
+                break;
+            }
             let Some(id) = self.quic.streams().open(Dir::Bi) else { break };
             let mut stream = self.quic.send_stream(id);
             // A request is shorter than any window that is of use.
@@ -99,6 +104,10 @@ impl Session {
             stream.finish().map_err(|e| format!("ending a request: {e}"))?;
             self.responses.insert(id, Response::default());
             self.asked += 1;
+            counters.asked += 1;
+            if work.rate.is_some() {
+                break;
+            }
         }
         Ok(())
     }

@@ -27,6 +27,11 @@ pub const MAX_PRIORITY: i64 = policy::MAX_PRIORITY;
 /// What `tls_ciphers_policy` may name: policies that need no object.
 pub const SYSTEM_POLICIES: &[&str] = listener::POLICIES;
 
+/// Whether clients give objects of a kind an attribute of this name.
+pub fn has_attribute(kind: ElbKind, name: &str) -> bool {
+    objects::fields(kind).iter().any(|field| field.name == name)
+}
+
 /// Who makes an object, and when.
 pub struct ElbCreation<'c> {
     pub project: &'c str,

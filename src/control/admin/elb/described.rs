@@ -19,7 +19,7 @@ use crate::control::json_reader;
 
 /// The objects, and what the process knows of their backends.
 pub(super) struct Described<'o> {
-    index: ElbIndex<'o>,
+    pub(super) index: ElbIndex<'o>,
     /// By the name of the group and the address.
     backends: BTreeMap<(String, String), BackendStatus>,
 }

@@ -24,7 +24,7 @@ pub(super) fn list(call: &ElbCall<'_>) -> ElbAnswer {
     let is_wanted = |pool: &&ElbObject| pool.is_of_master_slave() && pool.project == call.project;
     let pools = objects.of_kind(ElbKind::Pool).filter(is_wanted);
     let all = pools.map(|pool| shown(&described, &index, pool)).collect();
-    let (page, page_info) = query::page(all, call.request.parameters())?;
+    let (page, page_info) = query::page(ElbKind::Pool, all, call.request.parameters())?;
     Ok((200, json!({ "pools": page, "page_info": page_info })))
 }
 

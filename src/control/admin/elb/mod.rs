@@ -10,6 +10,7 @@ mod ip_lists;
 mod master_slave;
 mod query;
 mod refusal;
+mod relations;
 mod routes;
 mod status_tree;
 mod surroundings;

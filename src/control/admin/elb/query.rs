@@ -4,16 +4,47 @@ use serde_json::Value as Json;
 use serde_json::json;
 
 use crate::control::elb::fault::ElbFault;
+use crate::control::elb::object::ElbKind;
+use crate::control::elb::store;
 
 /// Objects of a page.
 const MAX_LIMIT: usize = 2_000;
+
+/// What says which part of a list is wanted, or how it is shown where there is one way only.
+const OF_PAGES: [&str; 6] =
+    ["limit", "marker", "page_reverse", "display_all_rules", "include_recycle_bin", "list_all"];
+
+/// What objects have besides the attributes that clients give them, whether all kinds have it or not.
+const OF_ALL: [&str; 11] = [
+    "id",
+    "project_id",
+    "enterprise_project_id",
+    "created_at",
+    "updated_at",
+    "provisioning_status",
+    "operating_status",
+    "ip_version",
+    "member_type",
+    "healthmonitor_id",
+    "member_address",
+];
 
 /// The objects of a list that are asked for, and where they stand in it. Values of one filter are alternatives, filters
 /// must all hold.
 ///
 /// # Errors
 /// It names the parameter.
-pub(super) fn page(all: Vec<Json>, parameters: &[(String, String)]) -> Result<(Vec<Json>, Json), ElbFault> {
+pub(super) fn page(
+    kind: ElbKind,
+    all: Vec<Json>,
+    parameters: &[(String, String)],
+) -> Result<(Vec<Json>, Json), ElbFault> {
+    let is_known =
+        |name: &str| OF_PAGES.contains(&name) || OF_ALL.contains(&name) || store::has_attribute(kind, name);
+    if let Some((name, _)) = parameters.iter().find(|(name, _)| !is_known(name)) {
+        let why = format!("is none by which {} are found", kind.plural());
+        return Err(ElbFault::attribute(name, why));
+    }
     let last = |name: &str| {
         parameters.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     };
@@ -52,7 +83,6 @@ pub(super) fn page(all: Vec<Json>, parameters: &[(String, String)]) -> Result<(V
 }
 
 fn is_wanted(object: &Json, parameters: &[(String, String)]) -> bool {
-    const OF_PAGES: [&str; 3] = ["limit", "marker", "page_reverse"];
     let mut filters = parameters.iter().filter(|(name, _)| !OF_PAGES.contains(&name.as_str()));
     filters.all(|(name, _)| {
         let mut values = parameters.iter().filter(|(known, _)| known == name);
@@ -93,13 +123,14 @@ mod tests {
     fn ids(query: &[(&str, &str)]) -> Result<(Vec<String>, Json), ElbFault> {
         let all = (0..5).map(|number| {
             json!({
-                "id": number.to_string(), "weight": number % 2, "up": number < 3, "name": format!("n{number}"),
-                "listeners": [{ "id": format!("l{number}") }], "monitor": { "id": format!("m{number}") },
+                "id": number.to_string(), "client_timeout": number % 2, "admin_state_up": number < 3,
+                "name": format!("n{number}"), "loadbalancers": [{ "id": format!("b{number}") }],
+                "healthmonitor": { "id": format!("m{number}") },
             })
         });
         let parameters: Vec<(String, String)> =
             query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let (page, info) = page(all.collect(), &parameters)?;
+        let (page, info) = page(ElbKind::Listener, all.collect(), &parameters)?;
         Ok((page.iter().filter_map(|one| one["id"].as_str().map(str::to_owned)).collect(), info))
     }
 
@@ -129,14 +160,17 @@ mod tests {
     #[test]
     fn filters_hold_together_and_their_values_are_alternatives() {
         for (query, expected) in [
-            (&[("weight", "1")][..], "1,3"),
-            (&[("weight", "1"), ("up", "true")], "1"),
+            (&[("client_timeout", "1")][..], "1,3"),
+            (&[("client_timeout", "1"), ("admin_state_up", "true")], "1"),
             (&[("name", "n1"), ("name", "n4")], "1,4"),
-            (&[("listener_id", "l2")], "2"),
-            (&[("monitor_id", "m3")], "3"),
-            (&[("other", "x")], ""),
+            (&[("loadbalancer_id", "b2")], "2"),
+            (&[("healthmonitor_id", "m3")], "3"),
+            (&[("enterprise_project_id", "x")], ""),
+            (&[("include_recycle_bin", "false")], "0,1,2,3,4"),
         ] {
             assert_eq!(ids(query).unwrap().0.join(","), expected, "{query:?}");
         }
+        let refused = ids(&[("client_timeouts", "1")]).unwrap_err();
+        assert_eq!(refused.message, "attribute `client_timeouts` is none by which listeners are found");
     }
 }

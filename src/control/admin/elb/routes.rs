@@ -11,6 +11,7 @@ use crate::control::admin::elb::described;
 use crate::control::admin::elb::ip_lists;
 use crate::control::admin::elb::master_slave;
 use crate::control::admin::elb::query;
+use crate::control::admin::elb::relations;
 use crate::control::admin::elb::status_tree;
 use crate::control::admin::elb::surroundings;
 use crate::control::admin::http::request::percent_decoded;
@@ -99,14 +100,17 @@ fn list(call: &ElbCall<'_>, kind: ElbKind, owner: Option<&str>) -> ElbAnswer {
     if let Some((owner, kind)) = owner.zip(kind.owner()) {
         objects.of_project(kind, owner, call.project)?;
     }
+    let tree = described::Described::new(call, &objects);
+    let (of_others, of_itself): (Vec<_>, Vec<_>) =
+        call.request.parameters().iter().cloned().partition(|(name, _)| relations::is_known(kind, name));
     let wanted = |object: &&ElbObject| {
         object.project == call.project
             && !object.is_of_master_slave()
             && owner.is_none_or(|owner| object.owner == owner)
+            && relations::hold(&tree.index, object, &of_others)
     };
-    let tree = described::Described::new(call, &objects);
     let all: Vec<Json> = objects.of_kind(kind).filter(wanted).map(|object| tree.object(object)).collect();
-    let (page, page_info) = query::page(all, call.request.parameters())?;
+    let (page, page_info) = query::page(kind, all, &of_itself)?;
     Ok((200, json!({ kind.plural(): page, "page_info": page_info })))
 }
 

@@ -92,26 +92,37 @@ impl ElbObjects {
         json!({ "format": FORMAT, "objects": self.objects.iter().map(object).collect::<Vec<_>>() })
     }
 
-    /// None: the document is none of this version.
-    pub fn from_document(document: &Json) -> Option<ElbObjects> {
-        if document["format"] != FORMAT {
-            return None;
+    /// # Errors
+    /// The document is none of this version: in words, with what is wrong in it.
+    pub fn from_document(document: &Json) -> Result<ElbObjects, String> {
+        let format = &document["format"];
+        if format != FORMAT {
+            return Err(format!("`format` is {format}, and this version reads {FORMAT}"));
         }
-        let object = |kept: &Json| {
-            let text = |name: &str| kept[name].as_str().map(str::to_owned);
-            let word = text("kind")?;
-            let object = ElbObject {
-                kind: ElbKind::ALL.into_iter().find(|kind| kind.word() == word)?,
-                id: text("id")?,
-                project: text("project")?,
-                owner: text("owner")?,
-                created_at: text("created_at")?,
-                updated_at: text("updated_at")?,
-                attributes: kept["attributes"].as_object()?.clone(),
-            };
-            Some(Arc::new(object))
+        let objects = document["objects"].as_array().ok_or("`objects` is no list")?;
+        let object = |(index, kept): (usize, &Json)| {
+            ElbObject::from_kept(kept).map(Arc::new).map_err(|name| {
+                format!("`{name}` of objects[{index}] is missing, or has no such value as here")
+            })
         };
-        let objects = document["objects"].as_array()?.iter().map(object).collect::<Option<Vec<_>>>()?;
-        Some(ElbObjects { objects })
+        Ok(ElbObjects { objects: objects.iter().enumerate().map(object).collect::<Result<_, _>>()? })
+    }
+}
+
+impl ElbObject {
+    /// # Errors
+    /// The name of what is not there, or is not what it should be.
+    fn from_kept(kept: &Json) -> Result<ElbObject, &'static str> {
+        let text = |name: &'static str| kept[name].as_str().map(str::to_owned).ok_or(name);
+        let word = text("kind")?;
+        Ok(ElbObject {
+            kind: ElbKind::ALL.into_iter().find(|kind| kind.word() == word).ok_or("kind")?,
+            id: text("id")?,
+            project: text("project")?,
+            owner: text("owner")?,
+            created_at: text("created_at")?,
+            updated_at: text("updated_at")?,
+            attributes: kept["attributes"].as_object().ok_or("attributes")?.clone(),
+        })
     }
 }

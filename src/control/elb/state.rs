@@ -63,10 +63,11 @@ fn load(folder: &Path) -> Result<ElbObjects, String> {
     }
     let text = files::read_text(&path, MAX_DOCUMENT_BYTES)
         .map_err(|reason| format!("cannot read {}: {reason}", path.display()))?;
-    let document: Option<Json> = serde_json::from_str(&text).ok();
-    let objects = document.as_ref().and_then(ElbObjects::from_document);
-    objects
-        .ok_or_else(|| format!("{} holds no objects of the ELB API that this version knows", path.display()))
+    let document: Result<Json, String> = serde_json::from_str(&text).map_err(|error| error.to_string());
+    document.and_then(|document| ElbObjects::from_document(&document)).map_err(|reason| {
+        let path = path.display();
+        format!("{path} is damaged: {reason}. Put a copy of it back; without it, the ELB API begins with no objects")
+    })
 }
 
 /// Writes files of certificates that are not there yet.

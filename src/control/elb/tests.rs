@@ -53,7 +53,7 @@ fn assert_accepted(objects: &ElbObjects) {
     let report = report(objects);
     assert!(!report.contains("error:"), "{report}\n{}", mapping::text(objects, &terms()));
     // And it is the same after it was kept.
-    assert_eq!(ElbObjects::from_document(&objects.to_document()).as_ref(), Some(objects));
+    assert_eq!(ElbObjects::from_document(&objects.to_document()).as_ref(), Ok(objects));
 }
 
 /// A certificate that is good for a name.
@@ -409,4 +409,22 @@ fn whatever_is_made_and_deleted_the_configuration_is_accepted() {
     }
     assert!(unseen.is_empty(), "{unseen:?}");
     assert!(taken > 400 && most > 12, "{taken} {most}");
+}
+
+#[test]
+fn a_damaged_document_is_told_with_its_place() {
+    let mut objects = ElbObjects::default();
+    create(&mut objects, (ElbKind::IpGroup, ""), "g1", json!({ "ip_list": [] })).unwrap();
+    let whole = objects.to_document();
+    for (damage, told) in [
+        (json!({ "format": 2 }), "`format` is 2, and this version reads 1"),
+        (json!({ "objects": {} }), "`objects` is no list"),
+        (json!({ "objects": [{ "kind": "ipgroup" }] }), "`id` of objects[0] is missing"),
+        (json!({ "objects": [{ "kind": "other", "id": "1" }] }), "`kind` of objects[0] is missing"),
+    ] {
+        let mut document = whole.clone();
+        document.as_object_mut().unwrap().append(&mut object(damage));
+        let refused = ElbObjects::from_document(&document).unwrap_err();
+        assert!(refused.starts_with(told), "{refused}");
+    }
 }

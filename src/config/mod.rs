@@ -192,11 +192,12 @@ pub fn load(sources: Vec<Source>) -> Loaded {
     let failures: Vec<_> =
         (0..count).filter_map(|index| Some((index, report.sources()[index].failure()?.to_owned()))).collect();
     for (index, failure) in failures {
-        report.error(
-            Location::new(index, 0..0),
-            failure,
-            "name a readable file of UTF-8 text, or a folder with *.toml files, each once",
-        );
+        let help = if report.sources()[index].is_generated() {
+            "put a copy of it back; where there is no such file, nothing is made of it"
+        } else {
+            "name a readable file of UTF-8 text, or a folder with *.toml files, each once"
+        };
+        report.error(Location::new(index, 0..0), failure, help);
     }
     let roots: Vec<_> = (0..count).map(|index| raw::read(index, &mut report)).collect();
     let (config, effective, report) = check::check(&roots, report);

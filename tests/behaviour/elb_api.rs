@@ -146,3 +146,35 @@ fn what_is_wrong_is_named_by_its_attribute() {
     let told = elb(&ringway, WRITER, ("POST", "listeners"), &secured);
     refused(&told, 400, "ELB.8902", "`default_tls_container_ref` is missing");
 }
+
+#[test]
+fn lists_are_filtered_by_what_objects_say_and_by_what_they_lead_to() {
+    let backend = Backend::echo_head();
+    let ringway = start(&backend);
+    let (balancer, pool, listener) = service(&ringway, free_address());
+    member(&ringway, &pool, &backend);
+    let other = made(
+        &ringway,
+        "pools",
+        "pool",
+        &json!({
+            "name": "other", "protocol": "TCP", "lb_algorithm": "SOURCE_IP", "loadbalancer_id": id(&balancer),
+        }),
+    );
+    let ids = |path: &str, kind: &str| -> Vec<String> {
+        let told = elb(&ringway, WRITER, ("GET", path), &Json::Null);
+        assert_eq!(told.status, 200, "{path}: {}", told.text);
+        let list = told.json()[kind].as_array().cloned().unwrap_or_default();
+        list.iter().map(|object| id(object).to_owned()).collect()
+    };
+    assert_eq!(ids("pools?lb_algorithm=SOURCE_IP", "pools"), [id(&other)]);
+    assert_eq!(ids("pools?member_address=127.0.0.1", "pools"), [id(&pool)]);
+    assert_eq!(ids("listeners?member_address=127.0.0.1", "listeners"), [id(&listener)]);
+    assert_eq!(ids("loadbalancers?member_address=127.0.0.1", "loadbalancers"), [id(&balancer)]);
+    assert!(ids("loadbalancers?member_address=127.0.0.9", "loadbalancers").is_empty());
+    assert_eq!(ids(&format!("members?pool_id={}", id(&pool)), "members").len(), 1);
+    assert_eq!(ids(&format!("members?loadbalancer_id={}", id(&balancer)), "members").len(), 1);
+    assert!(ids(&format!("members?pool_id={}", id(&other)), "members").is_empty());
+    let told = elb(&ringway, WRITER, ("GET", "pools?lb_algorithms=SOURCE_IP"), &Json::Null);
+    refused(&told, 400, "ELB.8902", "attribute `lb_algorithms` is none by which pools are found");
+}

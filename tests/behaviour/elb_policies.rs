@@ -293,14 +293,22 @@ fn ip_groups_let_clients_in_or_keep_them_out() {
 #[test]
 fn addresses_and_ports_that_this_host_does_not_give_are_named() {
     let site = Site::new(&[]);
-    let elsewhere = json!({ "availability_zone_list": [], "vip_address": "192.0.2.77" });
-    let elsewhere = made(&site.ringway, "loadbalancers", "loadbalancer", &elsewhere);
+    for name in ["vip_address", "ipv6_vip_address"] {
+        let address = if name == "vip_address" { "192.0.2.77" } else { "2001:db8::77" };
+        let words = format!("`{name}` is an address that this host cannot bind");
+        let elsewhere = json!({ "loadbalancer": { "availability_zone_list": [], name: address } });
+        site.refuses(("POST", "loadbalancers"), &elsewhere, &words);
+        let path = format!("loadbalancers/{}", id(&site.balancer));
+        site.refuses(("PUT", &path), &json!({ "loadbalancer": { name: address } }), &words);
+    }
     let listener = |balancer: &Json, port: u16| json!({ "listener": { "protocol": "HTTP", "protocol_port": port, "loadbalancer_id": balancer["id"] } });
-    let sent = listener(&elsewhere, free_address().port());
-    site.refuses(("POST", "listeners"), &sent, "`vip_address` is no address of this host");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let port = taken.local_addr().expect("it has an address").port();
-    site.refuses(("POST", "listeners"), &listener(&site.balancer, port), "attribute `protocol_port`");
+    site.refuses(
+        ("POST", "listeners"),
+        &listener(&site.balancer, port),
+        "attribute `protocol_port`: cannot bind 127.0.0.1:",
+    );
     let listeners = elb(&site.ringway, WRITER, ("GET", "listeners"), &Json::Null).json();
     assert_eq!(listeners["listeners"].as_array().map(Vec::len), Some(1), "{listeners}");
 }

@@ -37,8 +37,13 @@ const MAX_DOCUMENT_BYTES: u64 = 64 << 20;
 /// The tables that stand for the objects, as one more text of the configuration.
 pub fn source(api: &ElbApi) -> Source {
     let folder = &api.state.path;
-    let text = load(folder).map(|objects| mapping::text(&objects, &terms(api)));
-    Source::file(&tables_path(api), folder.clone(), text).generated()
+    match load(folder) {
+        Ok(objects) => {
+            let text = mapping::text(&objects, &terms(api));
+            Source::file(&tables_path(api), folder.clone(), Ok(text)).generated()
+        }
+        Err(reason) => Source::file(&folder.join(DOCUMENT), folder.clone(), Err(reason)).generated(),
+    }
 }
 
 /// Where the tables are.
@@ -64,10 +69,9 @@ fn load(folder: &Path) -> Result<ElbObjects, String> {
     let text = files::read_text(&path, MAX_DOCUMENT_BYTES)
         .map_err(|reason| format!("cannot read {}: {reason}", path.display()))?;
     let document: Result<Json, String> = serde_json::from_str(&text).map_err(|error| error.to_string());
-    document.and_then(|document| ElbObjects::from_document(&document)).map_err(|reason| {
-        let path = path.display();
-        format!("{path} is damaged: {reason}. Put a copy of it back; without it, the ELB API begins with no objects")
-    })
+    document
+        .and_then(|document| ElbObjects::from_document(&document))
+        .map_err(|reason| format!("the objects of the ELB API are damaged in {}: {reason}", path.display()))
 }
 
 /// Writes files of certificates that are not there yet.

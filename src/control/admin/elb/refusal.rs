@@ -73,9 +73,14 @@ pub(super) fn fault(refusal: &ChangeRefusal, objects: &ElbObjects) -> ElbFault {
 
 /// This host refuses a socket: somebody else has the port, or the address is none of its own.
 fn of_bind(refusal: &ChangeRefusal) -> ElbFault {
-    let words = format!("{}; {}", refusal.sentence, refusal.help);
-    match refusal.sentence.contains(NO_SUCH_ADDRESS) {
-        true => ElbFault::attribute("vip_address", format!("is no address of this host: {words}")),
+    // It says what to do by itself, behind the name of a listener that nobody has heard of yet.
+    let sentence = &refusal.sentence;
+    let words = sentence.find("cannot bind").map_or(sentence.as_str(), |start| &sentence[start..]);
+    match sentence.contains(NO_SUCH_ADDRESS) {
+        true => {
+            let why = format!("of the load balancer is no address of this host any more: {words}");
+            ElbFault::attribute("vip_address", why)
+        }
         false => ElbFault::conflict(format!("attribute `protocol_port`: {words}")),
     }
 }

@@ -121,7 +121,8 @@ fn create(call: &ElbCall<'_>, kind: ElbKind, owner: &str) -> ElbAnswer {
         if let Some(kind) = kind.owner() {
             objects.of_project(kind, owner, call.project)?;
         }
-        objects.create(kind, owner, &sent, ElbCreation { project: call.project, id: id.clone(), now })
+        objects.create(kind, owner, &sent, ElbCreation { project: call.project, id: id.clone(), now })?;
+        surroundings::check_addresses(&sent)
     })?;
     shown(call, &objects, kind, &id, 201)
 }
@@ -142,7 +143,8 @@ fn one(call: &ElbCall<'_>, method: &str, (kind, owner): (ElbKind, Option<&str>),
             let sent: Map<String, Json> = call.attributes(kind.word())?;
             let (_, objects) = call.change(|objects, now| {
                 call.found(objects, (kind, owner), id)?;
-                objects.update(kind, id, &sent, now)
+                objects.update(kind, id, &sent, now)?;
+                surroundings::check_addresses(&sent)
             })?;
             shown(call, &objects, kind, id, 200)
         }

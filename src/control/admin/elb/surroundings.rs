@@ -1,12 +1,37 @@
 //! What scripts ask for before they make anything: there is one of each, and it is this host.
 
+use std::net::IpAddr;
+use std::net::UdpSocket;
+
+use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
 
 use crate::config::TlsVersion;
 use crate::config::tls_policies::Predefined;
+use crate::control::elb::fault::ElbFault;
 use crate::control::elb::object::ElbKind;
 use crate::control::elb::store;
+
+/// Attributes of load balancers where listeners are bound.
+const ADDRESSES: [&str; 2] = ["vip_address", "ipv6_vip_address"];
+
+/// Whether listeners could be bound at the addresses that are named, if any are.
+///
+/// # Errors
+/// It names the attribute.
+pub(super) fn check_addresses(sent: &Map<String, Json>) -> Result<(), ElbFault> {
+    for name in ADDRESSES {
+        let address = sent.get(name).and_then(Json::as_str).and_then(|text| text.parse::<IpAddr>().ok());
+        // A port of UDP is in nobody's way.
+        let refused = address.and_then(|address| UdpSocket::bind((address, 0)).err());
+        if let Some(error) = refused {
+            let why = format!("is an address that this host cannot bind: {error}; name one of its own");
+            return Err(ElbFault::attribute(name, why));
+        }
+    }
+    Ok(())
+}
 
 pub(super) fn versions() -> Json {
     json!({ "versions": [{ "id": "v3", "status": "CURRENT" }] })

@@ -1,5 +1,6 @@
 //! The ELB API: objects that are made by signed calls serve, are kept, and stay apart from those of files.
 
+use crate::hand_over::upgraded;
 use crate::support::api::{admin_address, call, call_at};
 use crate::support::elb::{KEYS, READER, TABLES, WRITER, elb, free_address, id, made, refused, service};
 use crate::support::{Backend, Client, Ringway, Scenario};
@@ -177,4 +178,60 @@ fn lists_are_filtered_by_what_objects_say_and_by_what_they_lead_to() {
     assert!(ids(&format!("members?pool_id={}", id(&other)), "members").is_empty());
     let told = elb(&ringway, WRITER, ("GET", "pools?lb_algorithms=SOURCE_IP"), &Json::Null);
     refused(&told, 400, "ELB.8902", "attribute `lb_algorithms` is none by which pools are found");
+}
+
+#[test]
+fn objects_outlive_an_upgrade_and_can_be_changed_after_it() {
+    let (native, backend) = (Backend::echo_head(), Backend::echo_head());
+    let ringway = start(&native);
+    let at = free_address();
+    let (_, pool, listener) = service(&ringway, at);
+    let first = member(&ringway, &pool, &backend);
+    let mut client = Client::connect(at);
+    assert_eq!(client.get("/before").status, 200);
+    for _ in 0..2 {
+        upgraded(&ringway);
+        assert_eq!(Client::connect(at).get("/after").status, 200);
+        let shown = elb(&ringway, WRITER, ("GET", "listeners"), &Json::Null).json();
+        assert_eq!(shown["listeners"][0], listener);
+        // What is kept is what the next process finds.
+        let path = format!("pools/{}/members/{}", id(&pool), id(&first));
+        let told = elb(&ringway, WRITER, ("PUT", &path), &json!({ "member": { "weight": 7 } }));
+        assert_eq!((told.status, &told.json()["member"]["weight"]), (200, &json!(7)), "{}", told.text);
+    }
+    let path = format!("listeners/{}/force", id(&listener));
+    assert_eq!(elb(&ringway, WRITER, ("DELETE", &path), &Json::Null).status, 204);
+    assert!(std::net::TcpStream::connect(at).is_err());
+}
+
+#[test]
+fn a_document_that_is_damaged_while_it_serves_is_told_and_takes_nothing_away() {
+    let (native, backend) = (Backend::echo_head(), Backend::echo_head());
+    let ringway = start(&native);
+    let at = free_address();
+    let (_, pool, _) = service(&ringway, at);
+    member(&ringway, &pool, &backend);
+    let document = ringway.folder().join("elb/objects.json");
+    let whole = std::fs::read(&document).expect("it is kept");
+    std::fs::write(&document, "{").expect("it can be written");
+    let told = elb(&ringway, WRITER, ("GET", "pools"), &Json::Null);
+    refused(&told, 500, "ELB.8906", "objects.json: EOF while parsing");
+    let told = elb(
+        &ringway,
+        WRITER,
+        ("POST", "pools"),
+        &json!({ "pool": {
+        "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN",
+    } }),
+    );
+    refused(&told, 500, "ELB.8906", "are damaged in");
+    let told = call(&ringway, "POST", "/api/v1/reload", "");
+    assert!(told.status == 422 && told.text.contains("objects.json:1:1"), "{} {}", told.status, told.text);
+    assert_eq!(Client::connect(at).get("/").status, 200);
+    assert_eq!(std::fs::read(&document).expect("it is there"), b"{", "nobody writes over it");
+    std::fs::write(&document, whole).expect("it can be written");
+    assert_eq!(call(&ringway, "POST", "/api/v1/reload", "").status, 200);
+    assert_eq!(Client::connect(at).get("/").status, 200);
+    let told = elb(&ringway, WRITER, ("GET", "pools"), &Json::Null);
+    assert_eq!(told.json()["pools"].as_array().map(Vec::len), Some(1), "{}", told.text);
 }

@@ -41,6 +41,7 @@ mod elb_api;
 mod elb_extended;
 mod elb_master_slave;
 mod elb_policies;
+mod elb_quic;
 mod elb_relayed;
 mod elb_security;
 mod empty;

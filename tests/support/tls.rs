@@ -16,7 +16,7 @@ use super::client::Client;
 use super::message::Response;
 
 /// The name that the kit's own certificate is for.
-const NAME: &str = "test.example";
+pub(crate) const NAME: &str = "test.example";
 
 /// A certificate and its key as PEM.
 #[derive(Clone)]

@@ -185,6 +185,7 @@ const DOORS: &[Door] = &[
             "control/change/",
             "control/handover/",
             "control/backend_order.rs",
+            "control/elb/object_set.rs",
             "control/explain/",
             "control/json_reader.rs",
             "command/",

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+use serde_json::Map;
 use serde_json::Value as Json;
-use serde_json::json;
 
 use crate::control::elb::fault::ElbFault;
 use crate::control::elb::object::ElbKind;
@@ -11,6 +12,24 @@ use crate::control::elb::object::ElbObject;
 
 /// The form of the document in which objects are kept.
 const FORMAT: u64 = 1;
+
+/// What is kept. It borrows all that it says, because copies would take longer than everything else of a change.
+#[derive(Serialize)]
+struct KeptDocument<'o> {
+    format: u64,
+    objects: Vec<KeptObject<'o>>,
+}
+
+#[derive(Serialize)]
+struct KeptObject<'o> {
+    kind: &'static str,
+    id: &'o str,
+    project: &'o str,
+    owner: &'o str,
+    created_at: &'o str,
+    updated_at: &'o str,
+    attributes: &'o Map<String, Json>,
+}
 
 /// The objects, in the order in which they were made. A copy shares them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -80,16 +99,21 @@ impl ElbObjects {
         self.of_kind(ElbKind::Listener).filter(move |listener| listener.text("default_pool_id") == pool)
     }
 
-    /// As they are kept.
-    pub fn to_document(&self) -> Json {
-        let object = |object: &Arc<ElbObject>| {
-            json!({
-                "kind": object.kind.word(), "id": object.id, "project": object.project, "owner": object.owner,
-                "created_at": object.created_at, "updated_at": object.updated_at,
-                "attributes": object.attributes,
-            })
-        };
-        json!({ "format": FORMAT, "objects": self.objects.iter().map(object).collect::<Vec<_>>() })
+    /// As they are kept, which is JSON.
+    ///
+    /// # Errors
+    /// None is known: all that it holds was JSON before.
+    pub fn to_document(&self) -> serde_json::Result<String> {
+        let objects = self.objects.iter().map(|object| KeptObject {
+            kind: object.kind.word(),
+            id: &object.id,
+            project: &object.project,
+            owner: &object.owner,
+            created_at: &object.created_at,
+            updated_at: &object.updated_at,
+            attributes: &object.attributes,
+        });
+        serde_json::to_string(&KeptDocument { format: FORMAT, objects: objects.collect() })
     }
 
     /// # Errors

@@ -87,13 +87,14 @@ pub fn write_files(files: &[ElbFile]) -> io::Result<()> {
     Ok(())
 }
 
-/// Keeps the objects: from here on, a restart finds them. Then the tables that people read, and no certificates of before.
+/// Keeps the objects: from here on, a restart finds them. Then the tables that are made of them, which people read, and no
+/// certificates of before.
 ///
 /// # Errors
 /// The system does not let the objects be written, and what was kept before still is.
-pub fn save(api: &ElbApi, objects: &ElbObjects) -> io::Result<()> {
+pub fn save(api: &ElbApi, objects: &ElbObjects, tables: &str) -> io::Result<()> {
     let folder = &api.state.path;
-    let document = format!("{}\n", objects.to_document());
+    let document = format!("{}\n", objects.to_document()?);
     if document.len() as u64 > MAX_DOCUMENT_BYTES {
         return Err(io::Error::other(format!("the objects take more than {} MiB", MAX_DOCUMENT_BYTES >> 20)));
     }
@@ -102,9 +103,10 @@ pub fn save(api: &ElbApi, objects: &ElbObjects) -> io::Result<()> {
     sync_folder(&path)?;
     let terms = terms(api);
     // What follows can be made again of the document.
-    let tables =
-        StagedFile::write_with_mode(&tables_path(api), mapping::text(objects, &terms).as_bytes(), MODE);
-    drop(tables.and_then(StagedFile::put_in_place));
+    drop(
+        StagedFile::write_with_mode(&tables_path(api), tables.as_bytes(), MODE)
+            .and_then(StagedFile::put_in_place),
+    );
     remove_others(folder, &certificate::files(objects, &terms));
     Ok(())
 }

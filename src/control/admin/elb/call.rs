@@ -106,12 +106,13 @@ impl ElbCall<'_> {
             ))
         })?;
         let objects = Arc::new(objects);
-        let (kept, api) = (Arc::clone(&objects), self.api.clone());
+        let text = mapping::text(&objects, &terms);
+        let (kept, api, tables) = (Arc::clone(&objects), self.api.clone(), text.clone());
         let change = GeneratedChange {
             path: state::tables_path(self.api),
-            text: mapping::text(&objects, &terms),
+            text,
             actor: self.actor.name.clone(),
-            keep: Box::new(move || state::save(&api, &kept)),
+            keep: Box::new(move || state::save(&api, &kept, &tables)),
         };
         match self.service.server.replace_generated(change) {
             None => Err(ElbFault::busy("the change takes too long and may still come about")),

@@ -1,10 +1,13 @@
 //! Objects as they are given out: with what they have to do with others, and what is known of their health.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value as Json;
 use serde_json::json;
 
+use crate::control::admin::command_server::CommandServer;
 use crate::control::admin::elb::call::ElbCall;
 use crate::control::admin::status::BackendStatus;
 use crate::control::admin::status::Status;
@@ -20,8 +23,9 @@ use crate::control::json_reader;
 /// The objects, and what the process knows of their backends.
 pub(super) struct Described<'o> {
     pub(super) index: ElbIndex<'o>,
-    /// By the name of the group and the address.
-    backends: BTreeMap<(String, String), BackendStatus>,
+    server: Arc<CommandServer>,
+    /// By the name of the group and the address; asked for when the first member is described.
+    backends: OnceCell<BTreeMap<(String, String), BackendStatus>>,
 }
 
 /// The id of the object that a document holds.
@@ -33,14 +37,21 @@ pub(super) fn audited(document: &Json) -> String {
 
 impl<'o> Described<'o> {
     pub(super) fn new(call: &ElbCall<'_>, objects: &'o ElbObjects) -> Described<'o> {
-        let mut backends = BTreeMap::new();
-        let status: Option<Status> = json_reader::read(&call.service.server.status()).ok();
-        for group in status.into_iter().flat_map(|status| status.groups) {
-            for backend in group.backends {
-                backends.insert((group.name.clone(), backend.address.clone()), backend);
+        let server = Arc::clone(&call.service.server);
+        Described { index: ElbIndex::new(objects), server, backends: OnceCell::new() }
+    }
+
+    fn backends(&self) -> &BTreeMap<(String, String), BackendStatus> {
+        self.backends.get_or_init(|| {
+            let mut backends = BTreeMap::new();
+            let status: Option<Status> = json_reader::read(&self.server.status()).ok();
+            for group in status.into_iter().flat_map(|status| status.groups) {
+                for backend in group.backends {
+                    backends.insert((group.name.clone(), backend.address.clone()), backend);
+                }
             }
-        }
-        Described { index: ElbIndex::new(objects), backends }
+            backends
+        })
     }
 
     pub(super) fn object(&self, object: &ElbObject) -> Json {
@@ -133,7 +144,7 @@ impl<'o> Described<'o> {
 
     fn backend(&self, member: &ElbObject, listener: &ElbObject) -> Option<&BackendStatus> {
         let pool = self.index.objects.find(ElbKind::Pool, &member.owner)?;
-        self.backends.get(&(names::group_name(listener, pool), names::member_address(member)))
+        self.backends().get(&(names::group_name(listener, pool), names::member_address(member)))
     }
 
     /// What probes say, whatever else keeps requests from it.

@@ -2,12 +2,12 @@
 //!
 //! A token is 32 random bytes, so a fast digest is as good as a slow one: there is nothing to be guessed.
 
-use std::fmt::Write as _;
-
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::SHA256;
 use aws_lc_rs::digest::digest;
 use aws_lc_rs::rand;
+
+use crate::policy::hexadecimal;
 
 /// Lines of a file that are read.
 const MAX_TOKENS: usize = 1_000;
@@ -59,7 +59,7 @@ impl BearerTokens {
 
     fn add(&mut self, line: &str, roles: &[&str]) -> Result<(), String> {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-        let [role, name, hexadecimal] = fields[..] else {
+        let [role, name, digits] = fields[..] else {
             return Err("it is not a role, a name and a digest with spaces between them".to_owned());
         };
         if !roles.contains(&role) {
@@ -71,7 +71,7 @@ impl BearerTokens {
                 "its name has other characters than letters, digits, `-`, `_`, `.` and `@`".to_owned()
             );
         }
-        let digest = from_hexadecimal(hexadecimal).filter(|digest| digest.len() == SHA256.output_len());
+        let digest = hexadecimal::to_bytes(digits).filter(|digest| digest.len() == SHA256.output_len());
         let digest = digest.ok_or("its digest is not 64 hexadecimal digits")?;
         if self.tokens.iter().any(|known| known.name == name) {
             return Err(format!("the name \"{name}\" stands there twice"));
@@ -99,23 +99,9 @@ impl BearerTokens {
 pub fn new_token() -> Option<(String, String)> {
     let mut bytes = [0; TOKEN_BYTES];
     rand::fill(&mut bytes).ok()?;
-    let token = format!("rw_{}", hexadecimal(&bytes));
-    let digest = hexadecimal(digest(&SHA256, token.as_bytes()).as_ref());
+    let token = format!("rw_{}", hexadecimal::of_bytes(bytes));
+    let digest = hexadecimal::of_bytes(digest(&SHA256, token.as_bytes()));
     Some((token, digest))
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing into a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-fn from_hexadecimal(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u32>> = text.chars().map(|digit| digit.to_digit(16)).collect();
-    let digits = digits.filter(|digits| digits.len().is_multiple_of(2))?;
-    digits.chunks(2).map(|pair| u8::try_from(pair[0] << 4 | pair[1]).ok()).collect()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub mod forward_auth;
 pub mod forwarded;
 pub mod grpc;
 pub mod header_edits;
+pub mod hexadecimal;
 pub mod hop_marks;
 pub mod identity;
 pub mod ip_list;

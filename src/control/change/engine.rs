@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::config::Config;
@@ -22,12 +23,29 @@ use crate::control::installer::Installer;
 use crate::control::installer::NextConfig;
 use crate::control::installer::Setback;
 use crate::control::origin::ConfigOrigin;
+use crate::control::written_config::WrittenConfig;
 use crate::net::clock::instant_now;
 use crate::net::clock::monotonic_ms;
 use crate::telemetry::events::EventKind;
 use crate::telemetry::events::News;
 use crate::telemetry::operator::log_event;
 use crate::telemetry::operator::log_line;
+
+/// The files of the configuration, and what is in service of them.
+///
+/// # Errors
+/// It came from elsewhere, or nothing is in service yet.
+fn in_files<'o>(
+    installer: &Installer,
+    origin: Option<&'o ConfigOrigin>,
+) -> Result<(&'o ConfigOrigin, Arc<WrittenConfig>), ChangeRefusal> {
+    let origin = origin.ok_or_else(refusals::elsewhere)?;
+    let (_, written) = installer.active.channels().written.load();
+    match written.sources().is_empty() {
+        true => Err(refusals::busy("the process does not serve yet")),
+        false => Ok((origin, written)),
+    }
+}
 
 /// Changes the configuration in service, then its files. `wait` is asked where an address is taken by another process; it
 /// waits a moment, or says that it has waited long enough.
@@ -41,11 +59,7 @@ pub(in crate::control) fn change(
     wait: &mut dyn FnMut(&mut Installer, &BindError) -> bool,
 ) -> ChangeOutcome {
     let began = instant_now();
-    let origin = origin.ok_or_else(refusals::elsewhere)?;
-    let (_, written) = installer.active.channels().written.load();
-    if written.sources().is_empty() {
-        return Err(refusals::busy("the process does not serve yet"));
-    }
+    let (origin, written) = in_files(installer, origin)?;
     origin.recover();
     let mut plan = ChangePlan::new(order, &written, origin)?;
     let loaded = plan.load(&written, origin);
@@ -87,11 +101,7 @@ pub(in crate::control) fn replace_generated(
     wait: &mut dyn FnMut(&mut Installer, &BindError) -> bool,
 ) -> ChangeOutcome {
     let began = instant_now();
-    let origin = origin.ok_or_else(refusals::elsewhere)?;
-    let (_, written) = installer.active.channels().written.load();
-    if written.sources().is_empty() {
-        return Err(refusals::busy("the process does not serve yet"));
-    }
+    let (origin, written) = in_files(installer, origin)?;
     let GeneratedChange { path, text, actor, keep } = change;
     let is_it = |source: &&Source| source.path().as_ref() == Some(&path);
     let before = written.sources().iter().find(is_it).map(Source::text);

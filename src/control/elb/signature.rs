@@ -11,6 +11,7 @@ use aws_lc_rs::digest::digest;
 use aws_lc_rs::hmac;
 
 use crate::control::elb::utc_time;
+use crate::policy::hexadecimal;
 
 /// What the value of Authorization begins with.
 pub const ALGORITHM: &str = "SDK-HMAC-SHA256";
@@ -127,8 +128,9 @@ impl<'a> SignatureClaim<'a> {
     pub fn verify(&self, request: &SignedRequest<'_>, secret: &str) -> Result<(), SignatureFault> {
         let date = (request.field)("x-sdk-date").ok_or(SignatureFault::Date)?;
         let canonical = self.canonical(request)?;
-        let to_sign = format!("{ALGORITHM}\n{date}\n{}", hexadecimal(digest(&SHA256, canonical.as_bytes())));
-        let signature = from_hexadecimal(self.signature).ok_or(SignatureFault::Form)?;
+        let to_sign =
+            format!("{ALGORITHM}\n{date}\n{}", hexadecimal::of_bytes(digest(&SHA256, canonical.as_bytes())));
+        let signature = hexadecimal::to_bytes(self.signature).ok_or(SignatureFault::Form)?;
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
         hmac::verify(&key, to_sign.as_bytes(), &signature).map_err(|_| SignatureFault::Mismatch)
     }
@@ -140,7 +142,7 @@ impl<'a> SignatureClaim<'a> {
             // Writing into a string cannot fail.
             let _ = writeln!(text, "{name}:{}", value.trim());
         }
-        let content = hexadecimal(digest(&SHA256, request.content));
+        let content = hexadecimal::of_bytes(digest(&SHA256, request.content));
         let _ = write!(text, "\n{}\n{content}", self.signed_fields);
         Ok(text)
     }
@@ -208,19 +210,6 @@ fn encode(bytes: &[u8], out: &mut String) {
             }
         }
     }
-}
-
-fn hexadecimal(digest: impl AsRef<[u8]>) -> String {
-    digest.as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-fn from_hexadecimal(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u32>> = text.chars().map(|digit| digit.to_digit(16)).collect();
-    let digits = digits.filter(|digits| digits.len().is_multiple_of(2))?;
-    digits.chunks(2).map(|pair| u8::try_from(pair[0] << 4 | pair[1]).ok()).collect()
 }
 
 #[cfg(test)]

@@ -159,22 +159,28 @@ mod tests {
         }
     }
 
-    #[test]
-    fn sessions_arrive_with_their_own_sockets() {
+    /// What another process gets.
+    fn passed_on(handed: &HandedSessions) -> Vec<HandedSessions> {
         let (own, other) = HandoverChannel::pair().unwrap();
         let other = HandoverChannel::adopt(other.into_descriptor()).unwrap();
-        let long = "g".repeat(128);
-        let groups = [None, Some("app"), Some(long.as_str())];
-        let sessions = (0..200).map(|number| session(number, groups[usize::from(number) % 3])).collect();
-        let handed = HandedSessions { socket: 77, worker: 1, lost: 4, sessions, quic: None };
         let mut arrived = Vec::new();
-        for (message, sockets) in packets(&handed) {
+        for (message, sockets) in packets(handed) {
             own.send(&FromPredecessor::Sessions(message), &sockets).unwrap();
             let Heard::Message(FromPredecessor::Sessions(message), sockets) = other.hear().unwrap() else {
                 panic!()
             };
             collect(message, sockets, &mut arrived);
         }
+        arrived
+    }
+
+    #[test]
+    fn sessions_arrive_with_their_own_sockets() {
+        let long = "g".repeat(128);
+        let groups = [None, Some("app"), Some(long.as_str())];
+        let sessions = (0..200).map(|number| session(number, groups[usize::from(number) % 3])).collect();
+        let handed = HandedSessions { socket: 77, worker: 1, lost: 4, sessions, quic: None };
+        let arrived = passed_on(&handed);
         let [arrived] = &arrived[..] else { panic!("{arrived:?}") };
         assert_eq!((arrived.socket, arrived.lost, arrived.sessions.len()), (77, 4, 200));
         let port = |session: &HandedSession| {
@@ -193,21 +199,12 @@ mod tests {
 
     #[test]
     fn many_connections_begun_a_moment_ago_fit_into_a_packet() {
-        let (own, other) = HandoverChannel::pair().unwrap();
-        let other = HandoverChannel::adopt(other.into_descriptor()).unwrap();
         let way = UdpSocket::bind("127.0.0.1:0").unwrap().into();
         let beginnings =
             (0..1_024_u32).map(|number| [&[255; 16][..], &number.to_be_bytes()].concat()).collect();
         let quic = Some(HandedQuic { way, beginnings });
         let handed = HandedSessions { socket: u64::MAX, lost: u32::MAX, quic, ..HandedSessions::default() };
-        let mut arrived = Vec::new();
-        for (message, sockets) in packets(&handed) {
-            own.send(&FromPredecessor::Sessions(message), &sockets).unwrap();
-            let Heard::Message(FromPredecessor::Sessions(message), sockets) = other.hear().unwrap() else {
-                panic!()
-            };
-            collect(message, sockets, &mut arrived);
-        }
+        let arrived = passed_on(&handed);
         let told = &arrived[0].quic.as_ref().unwrap().beginnings;
         assert_eq!(
             (told.len(), &told[MAX_BEGINNINGS - 1][16..]),
